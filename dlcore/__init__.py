@@ -1,0 +1,114 @@
+"""dlcore: a deep-learning core that you can read and still train with.
+
+import dlcore as dl
+from dlcore import backend, nn, optim, data, models, functional as F
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import kernels
+
+if getattr(kernels, "OWNER", None) != "dlcore":
+    raise ImportError(
+        f"dlcore needs its own package 'kernels', but Python found another one at {getattr(kernels, '__file__', '?')}; "
+        "uninstall that distribution, or rename the local file or folder that shadows it, and reinstall dlcore"
+    )
+
+from dlcore import backend, data, functional, models, nn, optim
+from dlcore.autograd import Function, Fused, enable_grad, grad, is_grad_enabled, no_grad
+from dlcore.gradcheck import gradcheck, gradgradcheck
+from dlcore.io import load, save
+from dlcore.tensor import (
+    Tensor,
+    arange,
+    asarray,
+    concat,
+    full,
+    matmul,
+    ones,
+    rand,
+    randn,
+    stack,
+    tensor,
+    where,
+    zeros,
+)
+from kernels import get_num_threads, set_num_threads
+from kernels.errors import (
+    ArgumentError,
+    BackendMismatchError,
+    BackendUnavailableError,
+    DataError,
+    DataUnavailableError,
+    DLCoreError,
+    DTypeError,
+    FileFormatError,
+    GradientCheckError,
+    GraphError,
+    MissingFileError,
+    ShapeError,
+    StateDictError,
+    TrainingError,
+)
+
+if TYPE_CHECKING:
+    from dlcore.train import Trainer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArgumentError",
+    "BackendMismatchError",
+    "BackendUnavailableError",
+    "DLCoreError",
+    "DTypeError",
+    "DataError",
+    "DataUnavailableError",
+    "FileFormatError",
+    "Function",
+    "Fused",
+    "GradientCheckError",
+    "GraphError",
+    "MissingFileError",
+    "ShapeError",
+    "StateDictError",
+    "Tensor",
+    "Trainer",
+    "TrainingError",
+    "arange",
+    "asarray",
+    "backend",
+    "concat",
+    "data",
+    "enable_grad",
+    "full",
+    "functional",
+    "get_num_threads",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "is_grad_enabled",
+    "load",
+    "matmul",
+    "models",
+    "nn",
+    "no_grad",
+    "ones",
+    "optim",
+    "rand",
+    "randn",
+    "save",
+    "set_num_threads",
+    "stack",
+    "tensor",
+    "where",
+    "zeros",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Trainer":  # brings rich along, which `import dlcore` should not wait for
+        from dlcore.train import Trainer
+
+        return Trainer
+    raise AttributeError(f"module 'dlcore' has no attribute {name!r}")

@@ -1,0 +1,481 @@
+"""Reverse-mode automatic differentiation: the graph, and the loop that walks it backwards.
+
+An operation is a class derived from `Function`: `forward` on arrays, and under it `backward` on Tensors. An instance is
+one application of it, and at the same time one node of the graph; its edges lead to the nodes that made its inputs.
+This file knows no operation and no operator.
+
+    order 0: x (leaf)   order 1: Exp   order 2: Multiply   …   every edge leads to a lower order, so taking nodes
+    from the highest order down visits each only after everything that used its output: no recursion, no sorting pass.
+"""
+
+import heapq
+import inspect
+import itertools
+from collections.abc import Iterable, Sequence
+from contextlib import ContextDecorator
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+
+from dlcore import backend
+from kernels.errors import DTypeError, GraphError, ShapeError
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+#: What made a tensor and so receives its gradient: a node of the graph, a leaf, or nobody.
+Source: TypeAlias = "Function | Tensor | None"
+
+_grad_enabled: ContextVar[bool] = ContextVar("dlcore_grad_enabled", default=True)
+_order = itertools.count(1)
+_tensor_type: "type[Tensor]"
+
+
+def register_tensor(cls: "type[Tensor]") -> "type[Tensor]":
+    """Name the class of outputs; `tensor.py` calls it, so that operations need not import Tensor."""
+    global _tensor_type
+    _tensor_type = cls
+    return cls
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread or task."""
+    return _grad_enabled.get()
+
+
+class set_grad_enabled(ContextDecorator):  # noqa: N801 (a context manager, named as PyTorch names it)
+    """A block, or a decorated function, in which operations are recorded or not."""
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = mode
+        self._tokens: list[Token[bool]] = []
+
+    def __enter__(self) -> None:
+        self._tokens.append(_grad_enabled.set(self.mode))
+
+    def __exit__(self, *exception: object) -> None:
+        _grad_enabled.reset(self._tokens.pop())
+
+    def _recreate_cm(self) -> "set_grad_enabled":
+        return set_grad_enabled(self.mode)  # a decorated function may run in many threads: one block per call
+
+
+def no_grad() -> set_grad_enabled:
+    """A block, or a decorated function, that records nothing: for inference and for updates of parameters."""
+    return set_grad_enabled(False)
+
+
+def enable_grad() -> set_grad_enabled:
+    """A block, or a decorated function, that records again inside `no_grad`."""
+    return set_grad_enabled(True)
+
+
+class Version:
+    """Counts in-place changes of one block of memory; a tensor shares it with its views and detached twins."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Edge(NamedTuple):
+    """From a node to where one of its inputs came from, with what the gradient must look like."""
+
+    source: Source
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+
+class Saved(NamedTuple):
+    """An array kept for backward: which tensor it belongs to, and that tensor's version at the time."""
+
+    array: Any
+    source: Source
+    version: Version | None
+    seen: int
+
+
+class Function:
+    """One differentiable operation; applied, one node of the graph.
+
+        class Square(dl.Function):
+            def forward(self, x):                     # arrays in, one array out
+                self.save(x)
+                return x * x
+
+            def backward(self, grad_output):          # Tensors in, one Tensor (or None) per input out
+                (x,) = self.saved
+                return grad_output * (2 * x)
+
+        y = Square.apply(x)
+
+    `backward` is written with Tensor operations, so it can be differentiated in its turn. Inputs are Tensors, arrays
+    (constants) or Python numbers; options are keywords of `apply`, handed to `forward`.
+    """
+
+    #: The output shares memory with the first input (reshape, slices): they share a version too.
+    is_view: ClassVar[bool] = False
+
+    needs_input_grad: tuple[bool, ...] = ()
+    edges: tuple[Edge, ...] = ()
+    order: int = 0
+    _kept: tuple[Any, ...] = ()
+    _saved: tuple[Saved, ...] | None = ()
+
+    def forward(self, *inputs: Any, **options: Any) -> Any:
+        """The operation itself: arrays in, one array out."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, grad_output: "Tensor") -> "Tensor | tuple[Tensor | None, ...] | None":
+        """The gradient of each input (or None), from the output's gradient, which has the output's shape."""
+        raise GraphError(f"{type(self).__name__} has no backward, so no gradient can pass through it")
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> "Tensor":
+        """Run `forward` on the inputs' arrays and record the node, if any input requires a gradient.
+
+        Raises:
+            BackendMismatchError: the inputs lie on different backends.
+        """
+        node = cls()
+        arrays = [value.data if isinstance(value, _tensor_type) else _constant(value) for value in inputs]
+        _check_one_backend(cls, arrays)
+        if _grad_enabled.get():
+            node.needs_input_grad = tuple(isinstance(value, _tensor_type) and value.requires_grad for value in inputs)
+        output = node.forward(*arrays, **options)
+        if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy's reductions give scalars
+            output = np.asarray(output)
+        view_of = inputs[0] if cls.is_view and isinstance(inputs[0], _tensor_type) else None
+        version = Version() if view_of is None else view_of.version
+        if not any(node.needs_input_grad):
+            node._kept = ()
+            return _tensor_type._wrap(output, None, version)
+        node._record(inputs, arrays, output, version)
+        return _tensor_type._wrap(output, node, version)
+
+    def save(self, *arrays: Any) -> None:
+        """Keep inputs, the output or other arrays for `backward`, where `self.saved` gives them back as Tensors.
+
+        Inputs and the output come back connected to the graph, anything else as a constant.
+        """
+        self._kept = arrays
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What `save` kept, in its order: Tensors; numbers and None as they were.
+
+        Raises:
+            GraphError: the graph was freed, or a saved tensor was changed in place since.
+        """
+        if self._saved is None:
+            raise GraphError(_freed(self))
+        return tuple(self._restore(item) for item in self._saved)
+
+    def _restore(self, item: Saved) -> Any:
+        if item.version is not None and item.version.count != item.seen:
+            raise GraphError(
+                f"{type(self).__name__}: a tensor that backward needs was modified in place after it was used "
+                f"(shape {item.array.shape}); modify it after backward(), or a copy of it"
+            )
+        if item.array is None or isinstance(item.array, (int, float)):
+            return item.array
+        if isinstance(item.source, Function) or item.source is None:
+            return _tensor_type._wrap(item.array, item.source, item.version or Version())
+        return item.source
+
+    def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], output: Array, version: Version) -> None:
+        """Become a node: keep edges and saved arrays, but no Tensor except leaves, so there are no cycles."""
+        self.order = next(_order)
+        self.edges = tuple(
+            Edge(_source_of(value), np.shape(array), getattr(array, "dtype", np.dtype(float)))
+            for value, array in zip(inputs, arrays, strict=True)
+        )
+        saved = []
+        for kept in self._kept:
+            item = Saved(kept, None, None, 0)
+            if kept is output:
+                item = Saved(kept, self, version, version.count)
+            else:
+                for value, array in zip(inputs, arrays, strict=True):
+                    if kept is array and isinstance(value, _tensor_type):
+                        item = Saved(kept, _source_of(value), value.version, value.version.count)
+                        break
+            saved.append(item)
+        self._saved, self._kept = tuple(saved), ()
+
+    def _free(self) -> None:
+        self._saved = None
+        self.edges = ()
+        self.__dict__ = {"order": self.order, "_saved": None, "edges": ()}
+
+
+class Fused(Function):
+    """An operation whose first derivative is computed on arrays, for speed.
+
+    It says what it is a second time, as `composite`: a pure function of the same inputs made of primitive operations.
+    Under `create_graph=True` the derivative goes through that, so it has derivatives of every order.
+    """
+
+    def backward_arrays(self, grad_output: Array) -> Array | tuple[Array | None, ...] | None:
+        """The gradient of each input, as arrays."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward_arrays")
+
+    def composite(self, *inputs: "Tensor") -> "Tensor":
+        """The same operation, of primitives; options and randomness are read from `self`."""
+        raise NotImplementedError(f"{type(self).__name__} has no composite")
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        """First order on arrays; with a graph to create, through the composite."""
+        if not _grad_enabled.get():
+            gradients = self.backward_arrays(grad_output.data)
+            gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+            return tuple(None if g is None else _tensor_type._wrap(g, None, Version()) for g in gradients)
+        inputs = self.saved[: len(self.edges)]
+        targets = [x for x, needed in zip(inputs, self.needs_input_grad, strict=True) if needed]
+        found = iter(grad(self.composite(*inputs), targets, grad_output, create_graph=True))
+        return tuple(next(found) if needed else None for needed in self.needs_input_grad)
+
+
+def backward(
+    output: "Tensor",
+    gradient: "Tensor | None" = None,
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradient of `output` with respect to each leaf that requires one to that leaf's `.grad`.
+
+    Args:
+        output: what to differentiate; a scalar, unless `gradient` is given.
+        gradient: the gradient of some later scalar with respect to `output`, of its shape; 1 by default.
+        retain_graph: keep what the graph saved, for another pass.
+        create_graph: record the pass itself, so that the gradients can be differentiated (implies `retain_graph`).
+
+    Raises:
+        GraphError: `output` requires no gradient, the graph was freed, or a saved tensor was changed in place.
+        ShapeError: `output` is not a scalar and no `gradient` was given, or `gradient` has another shape.
+    """
+    seed = _seed_gradient(output, gradient)
+    collected: dict[Source, Tensor] = {}
+    _walk([(output, seed)], None, collected, create_graph, retain_graph or create_graph)
+    owned = {id(_memory(seed.data))}
+    for leaf, found in collected.items():
+        assert not isinstance(leaf, Function)
+        assert leaf is not None
+        if leaf.grad is not None:
+            with set_grad_enabled(create_graph):
+                leaf.grad = leaf.grad + found
+            continue
+        leaf.grad = found
+        if not create_graph:  # two leaves must not share one block of memory: a later in-place change would reach both
+            block = _memory(found.data)
+            if id(block) in owned or 0 in found.data.strides:
+                leaf.grad = _tensor_type._wrap(found.data.copy(), None, Version())
+            owned.add(id(block))
+
+
+def grad(
+    outputs: "Tensor | Sequence[Tensor]",
+    inputs: "Tensor | Sequence[Tensor]",
+    grad_outputs: "Tensor | Sequence[Tensor | None] | None" = None,
+    *,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> "tuple[Any, ...]":
+    """Gradients of the sum of `outputs` with respect to each of `inputs`, leaving every `.grad` alone.
+
+    Args:
+        outputs: one tensor or several; scalars, unless `grad_outputs` gives their gradients.
+        inputs: one tensor or several, leaves or not. Nothing beyond them is differentiated.
+        grad_outputs: for each output a gradient of its shape, or None for 1.
+        retain_graph: keep what the graph saved; by default the value of `create_graph`.
+        create_graph: record the pass, so that the results can be differentiated again: derivatives of any order.
+        allow_unused: give None for an input that no output depends on, instead of raising.
+
+    Raises:
+        GraphError: an input is not part of the graph, or as for `backward`.
+        ShapeError: as for `backward`.
+    """
+    output_list = [outputs] if isinstance(outputs, _tensor_type) else list(outputs)
+    input_list = [inputs] if isinstance(inputs, _tensor_type) else list(inputs)
+    seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, _tensor_type) else list(grad_outputs)
+    if len(seeds) == 1:
+        seeds = seeds * len(output_list)
+    if len(seeds) != len(output_list):
+        raise GraphError(f"grad: {len(output_list)} outputs were given but {len(seeds)} grad_outputs")
+    for index, tensor in enumerate(input_list):
+        if not tensor.requires_grad:
+            raise GraphError(
+                f"grad: input {index} does not require a gradient; set requires_grad=True on it before use"
+            )
+    roots = [(tensor, _seed_gradient(tensor, seed)) for tensor, seed in zip(output_list, seeds, strict=True)]
+    collected: dict[Source, Tensor] = {}
+    targets = [_source_of(tensor) for tensor in input_list]
+    _walk(roots, targets, collected, create_graph, create_graph if retain_graph is None else retain_graph)
+    results = tuple(collected.get(target) for target in targets)
+    if not allow_unused and None in [None if result is None else True for result in results]:
+        raise GraphError(
+            f"grad: the outputs do not depend on input {results.index(None)}; pass allow_unused=True to get None for it"
+        )
+    return results
+
+
+def _walk(
+    roots: "list[tuple[Tensor, Tensor]]",
+    targets: list[Source] | None,
+    collected: "dict[Source, Tensor]",
+    create_graph: bool,
+    retain_graph: bool,
+) -> None:
+    """The backward pass: hand each node its output's whole gradient, and its inputs' gradients to their sources.
+
+    `collected` receives the gradients of `targets` (nodes or leaves), or of every leaf where `targets` is None.
+    """
+    useful = None if targets is None else _between([_source_of(tensor) for tensor, _ in roots], targets)
+    wanted = frozenset(targets or ())
+    pending: dict[Function, Tensor] = {}
+    queue: list[tuple[int, Function]] = []
+
+    def deliver(source: Source, gradient: "Tensor") -> None:
+        if isinstance(source, Function):
+            if source in pending:
+                pending[source] = pending[source] + gradient
+            else:
+                pending[source] = gradient
+                heapq.heappush(queue, (-source.order, source))
+        elif source in collected:
+            collected[source] = collected[source] + gradient
+        elif source is not None and (targets is None or source in wanted):
+            collected[source] = gradient
+
+    with set_grad_enabled(create_graph):
+        for tensor, gradient in roots:
+            deliver(_source_of(tensor), gradient)
+        while queue:
+            _, node = heapq.heappop(queue)
+            gradient = pending.pop(node)
+            if node in wanted:
+                collected[node] = gradient
+            if useful is not None and node not in useful:
+                continue
+            if node._saved is None:
+                raise GraphError(_freed(node))
+            edges = node.edges
+            node.needs_input_grad = tuple(
+                edge.source is not None and (useful is None or edge.source in useful or edge.source in wanted)
+                for edge in edges
+            )
+            for edge, needed, found in zip(edges, node.needs_input_grad, _gradients(node, gradient), strict=True):
+                if needed and found is not None:
+                    deliver(edge.source, found)
+            if not retain_graph:
+                node._free()
+
+
+def _gradients(node: Function, gradient: "Tensor") -> "list[Tensor | None]":
+    """Run one node's backward and hold its results to what it must return."""
+    returned = node.backward(gradient)
+    gradients = list(returned) if isinstance(returned, tuple) else [returned]
+    if len(gradients) != len(node.edges):
+        raise GraphError(
+            f"{type(node).__name__}.backward returned {len(gradients)} gradients for {len(node.edges)} inputs"
+        )
+    for index, (edge, found) in enumerate(zip(node.edges, gradients, strict=True)):
+        if found is None or edge.source is None:
+            continue
+        if found.shape != edge.shape:
+            raise ShapeError(
+                f"{type(node).__name__}.backward returned a gradient of shape {found.shape} for input {index}, "
+                f"whose shape is {edge.shape}"
+            )
+        if found.dtype != edge.dtype:
+            gradients[index] = found.astype(edge.dtype)
+    return gradients
+
+
+def _between(roots: Iterable[Source], targets: Iterable[Source]) -> set[Source]:
+    """The nodes through which the roots depend on the targets; only those need a backward."""
+    wanted = frozenset(targets)
+    floor = min((target.order if isinstance(target, Function) else 0 for target in wanted), default=0)
+    stack = [root for root in roots if isinstance(root, Function)]
+    seen: dict[Function, None] = {}
+    while stack:
+        node = stack.pop()
+        if node in seen or node.order <= floor:
+            continue
+        seen[node] = None
+        stack.extend(edge.source for edge in node.edges if isinstance(edge.source, Function))
+    useful: set[Source] = set()
+    for node in sorted(seen, key=lambda node: node.order):
+        if node._saved is None or any(edge.source in useful or edge.source in wanted for edge in node.edges):
+            useful.add(node)
+    return useful
+
+
+def _seed_gradient(output: "Tensor", gradient: "Tensor | None") -> "Tensor":
+    if not output.requires_grad:
+        raise GraphError(
+            "backward: this tensor does not require a gradient: none of the tensors it was computed from has "
+            "requires_grad=True, or it was computed under no_grad()"
+        )
+    if gradient is None:
+        if output.size != 1:
+            raise ShapeError(
+                f"backward: the output has shape {output.shape}; only a scalar can be differentiated without a "
+                "gradient: reduce it (for example .sum()) or pass gradient="
+            )
+        ones = backend.of(output.data).xp.ones_like(output.data)
+        return _tensor_type._wrap(ones, None, Version())
+    if not isinstance(gradient, _tensor_type):
+        gradient = _tensor_type._wrap(backend.of(output.data).asarray(gradient, output.dtype), None, Version())
+    if gradient.shape != output.shape:
+        raise ShapeError(f"backward: gradient has shape {gradient.shape} but the output has shape {output.shape}")
+    return gradient
+
+
+def _source_of(value: Any) -> Source:
+    if not isinstance(value, _tensor_type) or not value.requires_grad:
+        return None
+    return value if value.grad_fn is None else value.grad_fn
+
+
+def _constant(value: Any) -> Any:
+    """An input that is no Tensor: an array, or a weak scalar (it takes the other operand's dtype)."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, (bool, int, float)) or hasattr(value, "dtype"):
+        return value
+    raise DTypeError(
+        f"expected a Tensor, an array or a number, got {type(value).__qualname__}; make one of it with dl.tensor(…)"
+    )
+
+
+def _check_one_backend(cls: type[Function], arrays: Sequence[Any]) -> None:
+    kind = None
+    for array in arrays:
+        if array is None or isinstance(array, (bool, int, float)):
+            continue
+        if kind is None or type(array) is kind is np.ndarray:
+            kind = type(array)
+            continue
+        names = [parameter for parameter in inspect.signature(cls.forward).parameters if parameter != "self"]
+        names += [f"input {i}" for i in range(len(names), len(arrays))]
+        backend.common(cls.__name__, {n: a for n, a in zip(names, arrays, strict=False) if hasattr(a, "dtype")})
+        return
+
+
+def _memory(array: Any) -> Any:
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return array
+
+
+def _freed(node: Function) -> str:
+    return (
+        f"backward: the graph through {type(node).__name__} was freed by an earlier backward(); "
+        "pass retain_graph=True to that first call, or compute the output again"
+    )

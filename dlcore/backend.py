@@ -1,0 +1,269 @@
+"""Which array library computes: NumPy on the CPU or CuPy on a CUDA GPU.
+
+`use` (or `using`, for a block) decides where *new* arrays are made. An array that exists carries its backend with it:
+`of(array)` finds it, and every operation follows its inputs. This file and `kernels` are the only places that know
+which array libraries there are.
+
+    from dlcore import backend
+    backend.use("cupy")          # "numpy" (default), "cupy", "cupy:1", "auto"; or DLCORE_BACKEND in the environment
+"""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlcore import random
+from dlcore.random import seed
+from kernels.errors import ArgumentError, BackendMismatchError, BackendUnavailableError
+from kernels.types import Array
+
+__all__ = [
+    "Backend",
+    "asarray",
+    "available",
+    "common",
+    "current",
+    "get",
+    "name",
+    "of",
+    "pointwise",
+    "seed",
+    "synchronize",
+    "to_numpy",
+    "use",
+    "using",
+    "xp",
+]
+
+name: str  # the active backend's name …
+xp: ModuleType  # … and its array module: both answered by __getattr__ below
+
+
+class Backend:
+    """One array library on one device.
+
+    Attributes:
+        name: "numpy", "cupy" or "cupy:N".
+        xp: the array module.
+        device: the CUDA device's number, None on the CPU.
+    """
+
+    def __init__(self, name: str, xp: ModuleType, device: int | None = None) -> None:
+        self.name = name
+        self.xp = xp
+        self.device = device
+
+    @property
+    def rng(self) -> random.Generator:
+        """The default random generator, drawing arrays of this backend."""
+        return random.default_generator().on(self.xp)
+
+    @property
+    def is_host(self) -> bool:
+        """Whether values can be read without waiting for a device."""
+        return self.device is None
+
+    def active_device(self) -> AbstractContextManager[Any]:
+        """A block in which arrays made by `xp` land on this backend's device."""
+        return nullcontext() if self.device is None else self.xp.cuda.Device(self.device)
+
+    def asarray(self, x: Any, dtype: npt.DTypeLike | None = None) -> Array:
+        """`x` as an array of this backend: unchanged if it is one, else copied here (an explicit transfer)."""
+        if _is_cupy(x):
+            owner = of(x)
+            if owner is self:
+                return x if dtype is None else x.astype(dtype, copy=False)
+            if self.device is None:
+                return np.asarray(x.get(), dtype=dtype)
+        with self.active_device():
+            array: Array = self.xp.asarray(x, dtype=dtype)
+        return array
+
+    def synchronize(self) -> None:
+        """Wait until everything that was launched on the device is done; nothing to wait for on the CPU."""
+        if self.device is not None:
+            self.xp.cuda.Device(self.device).synchronize()
+
+    def __repr__(self) -> str:
+        return f"Backend({self.name!r})"
+
+
+_NUMPY = Backend("numpy", np)
+_default: Backend | None = None
+_context: ContextVar[Backend | None] = ContextVar("dlcore_backend", default=None)
+
+
+def use(choice: str | Backend) -> Backend:
+    """Make `choice` the backend of new arrays, for the whole process (inside a `using` block, until its end).
+
+    Args:
+        choice: "numpy", "cupy", "cupy:1" (the second device), or "auto" (CuPy if it can run here, else NumPy).
+
+    Raises:
+        ArgumentError: there is no backend of that name.
+        BackendUnavailableError: CuPy or a CUDA device is missing; the message says which, and what to install.
+    """
+    global _default
+    chosen = get(choice)
+    if _context.get() is None:
+        _default = chosen
+    else:
+        _context.set(chosen)
+    return chosen
+
+
+@contextmanager
+def using(choice: str | Backend) -> Iterator[Backend]:
+    """`use` for the length of a `with` block, in this thread or task only."""
+    token = _context.set(get(choice))
+    try:
+        yield current()
+    finally:
+        _context.reset(token)
+
+
+def current() -> Backend:
+    """The backend on which new arrays are made now."""
+    global _default
+    chosen = _context.get() or _default
+    if chosen is None:
+        chosen = _default = get(os.environ.get("DLCORE_BACKEND") or "numpy")
+    return chosen
+
+
+def get(choice: "str | Backend") -> Backend:
+    """The backend of that name; see `use` for names and errors."""
+    if isinstance(choice, Backend):
+        return choice
+    if choice == "numpy":
+        return _NUMPY
+    if choice == "auto":
+        return _NUMPY if _why_no_cupy() else _cupy(0)
+    library, colon, device = str(choice).partition(":")
+    if library != "cupy" or (colon and not device.isdecimal()):
+        raise ArgumentError(f'backend: expected "numpy", "cupy", "cupy:N" or "auto", got {choice!r}')
+    if reason := _why_no_cupy():
+        raise BackendUnavailableError(f"backend {choice!r} is not available: {reason}")
+    return _cupy(int(device or 0))
+
+
+def of(array: Any) -> Backend:
+    """The backend that owns this array."""
+    if isinstance(array, (np.ndarray, np.generic)):
+        return _NUMPY
+    if _is_cupy(array):
+        return _cupy(array.device.id)
+    raise BackendMismatchError(
+        f"expected a NumPy or CuPy array, got {type(array).__module__}.{type(array).__qualname__}"
+    )
+
+
+def common(operation: str, arrays: dict[str, Array]) -> Backend:
+    """The one backend of all these arrays (name → array).
+
+    Raises:
+        BackendMismatchError: they lie on different ones; names the operation, the arguments and the fix.
+    """
+    owners = {argument: of(array) for argument, array in arrays.items()}
+    first = next(iter(owners.values()), None) or current()
+    if any(owner is not first for owner in owners.values()):
+        where = ", ".join(f"{argument} is on {owner.name}" for argument, owner in owners.items())
+        raise BackendMismatchError(
+            f'{operation}: {where}; move them to one backend first, for example with .to("{first.name}")'
+        )
+    return first
+
+
+def available() -> dict[str, bool | str]:
+    """Each backend's name with True, or with the reason why it cannot be used here."""
+    return {"numpy": True, "cupy": _why_no_cupy() or True}
+
+
+def asarray(x: Any, dtype: npt.DTypeLike | None = None) -> Array:
+    """`x` as an array of the active backend (no copy if it is one already)."""
+    return current().asarray(x, dtype)
+
+
+def to_numpy(x: Any) -> npt.NDArray[Any]:
+    """`x` (an array of any backend, or a Tensor) as a NumPy array; waits for the device if there is one."""
+    return _NUMPY.asarray(getattr(x, "data", x) if hasattr(x, "requires_grad") else x)
+
+
+def synchronize() -> None:
+    """Wait until the active backend has done everything it was given."""
+    current().synchronize()
+
+
+def pointwise(function: Callable[..., Array], *arrays: Any) -> Array:
+    """An element-wise function of broadcastable arrays and scalars, keeping channels-last memory.
+
+    NumPy's element-wise functions keep a permuted memory order. CuPy's return C order, which would turn every
+    activation back to NCHW; so there the arrays are handed over as (N, H, W, C) and the result is turned back: views
+    only, no copies.
+    """
+    for array in arrays:
+        if type(array) is np.ndarray:
+            return function(*arrays)
+    if not any(_is_channels_last(array) for array in arrays):
+        return function(*arrays)
+    return function(*map(_as_nhwc, arrays)).transpose(0, 3, 1, 2)
+
+
+def _is_channels_last(array: Any) -> bool:
+    return (
+        getattr(array, "ndim", 0) == 4
+        and not array.flags.c_contiguous
+        and bool(array.transpose(0, 2, 3, 1).flags.c_contiguous)
+    )
+
+
+def _as_nhwc(array: Any) -> Any:
+    if not hasattr(array, "ndim") or array.ndim == 0:
+        return array
+    return array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 2, 3, 1)
+
+
+def _is_cupy(x: Any) -> bool:
+    return type(x).__module__.partition(".")[0] == "cupy" and hasattr(x, "device")
+
+
+@functools.cache
+def _cupy(device: int) -> Backend:
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    if device >= count:
+        raise BackendUnavailableError(
+            f'backend "cupy:{device}" is not available: this machine has {count} CUDA device(s)'
+        )
+    return Backend("cupy" if device == 0 else f"cupy:{device}", cupy, device)
+
+
+@functools.cache
+def _why_no_cupy() -> str:
+    """Why CuPy cannot be used here, or "" if it can."""
+    extras = "'dlcore[cuda12]' (CUDA 12) or 'dlcore[cuda13]' (CUDA 13)"
+    try:
+        import cupy
+    except ImportError as error:
+        if error.name == "cupy":
+            return f"CuPy is not installed; install it with pip install {extras}"
+        return f"CuPy is installed but does not load ({error}); reinstall it with pip install {extras}"
+    if not cupy.cuda.is_available():
+        return (
+            f"CuPy is installed but no CUDA device was found; it needs an NVIDIA GPU, its driver, and {extras} to match"
+        )
+    return ""
+
+
+def __getattr__(attribute: str) -> Any:
+    if attribute in ("name", "xp"):
+        return getattr(current(), attribute)
+    raise AttributeError(f"module 'dlcore.backend' has no attribute {attribute!r}")

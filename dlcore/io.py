@@ -1,0 +1,52 @@
+"""Weights to and from safetensors files: plain arrays with names, nothing that can execute."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as parse
+from safetensors.numpy import save as serialize
+
+from dlcore import backend
+from dlcore.files import replacing
+from dlcore.nn.module import Module
+from kernels.errors import FileFormatError, MissingFileError
+from kernels.types import Array
+
+
+def save(source: Module | Mapping[str, Array], path: str | os.PathLike[str]) -> None:
+    """Write a network's parameters and buffers (or a mapping of arrays) to a safetensors file.
+
+    The file is replaced in one piece: if writing breaks off, what was there before is still there. It does not say
+    on which backend the arrays were.
+    """
+    arrays = source.state_dict() if isinstance(source, Module) else source
+    content = serialize({name: np.ascontiguousarray(backend.to_numpy(array)) for name, array in arrays.items()})
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)
+
+
+def load(network: Module, path: str | os.PathLike[str]) -> None:
+    """Read a safetensors file into a network's parameters and buffers, wherever these are.
+
+    Raises:
+        MissingFileError: there is no such file.
+        FileFormatError: the file is damaged, or no safetensors file.
+        StateDictError: its names or shapes are not the network's; nothing is loaded.
+    """
+    network.load_state_dict(load_arrays(path))
+
+
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Name → NumPy array of everything in a safetensors file; errors as for `load`."""
+    try:
+        content = Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise MissingFileError(f"load: there is no file {os.fspath(path)!r}") from None
+    try:
+        return parse(content)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise FileFormatError(f"load: {os.fspath(path)!r} is damaged or not a safetensors file ({error})") from None

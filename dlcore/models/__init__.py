@@ -1,0 +1,42 @@
+"""Networks by name, each for any input shape and number of classes."""
+
+from collections.abc import Callable
+
+from dlcore import nn
+from dlcore.models.convnet import DeepConvNet, SimpleConvNet
+from dlcore.models.perceptron import MLP, Perceptron
+from kernels.errors import ArgumentError
+
+__all__ = ["MLP", "DeepConvNet", "Perceptron", "SimpleConvNet", "create", "describe", "names"]
+
+_MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
+    "perceptron": Perceptron,
+    "mlp": MLP,
+    "simple-convnet": SimpleConvNet,
+    "deep-convnet": DeepConvNet,
+}
+
+
+def names() -> list[str]:
+    """The names that `create` takes."""
+    return list(_MODELS)
+
+
+def create(name: str, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """A new network with initial values from the default generator, on the active backend.
+
+    Raises:
+        ArgumentError: there is no network of that name, or it does not take such an input.
+    """
+    return _find(name)(input_shape, num_classes)
+
+
+def describe(name: str) -> str:
+    """One line on what the network is."""
+    return (_find(name).__doc__ or "").partition("\n")[0]
+
+
+def _find(name: str) -> Callable[[tuple[int, ...], int], nn.Module]:
+    if name not in _MODELS:
+        raise ArgumentError(f"model: expected one of {', '.join(_MODELS)}, got {name!r}")
+    return _MODELS[name]

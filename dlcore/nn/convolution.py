@@ -1,0 +1,82 @@
+"""Convolutional layers."""
+
+import math
+
+from dlcore import functional as F
+from dlcore.nn import init
+from dlcore.nn.module import Module, Parameter
+from dlcore.tensor import Tensor, zeros
+from kernels.errors import ArgumentError
+from kernels.geometry import Padding, Size, pair
+
+
+class Conv2d(Module):
+    """Two-dimensional convolution; chapter 7 of the book.
+
+    Weight and bias start uniform on ± 1 / √fan_in, as in PyTorch; `nn.init` has the others.
+
+    Args:
+        in_channels: C of the input (N, C, H, W).
+        out_channels: K of the output (N, K, P, Q).
+        kernel_size: the window: an int or (height, width).
+        stride: from one output to the next: an int or a pair.
+        padding: zeros around the input: an int, (height, width), ((top, bottom), (left, right)), "same" or "valid".
+        dilation: distance between the taps of the window: an int or a pair.
+        groups: into how many independent convolutions the channels are split.
+        bias: whether a bias is added to each output channel.
+
+    Attributes:
+        weight: (out_channels, in_channels / groups, height, width).
+        bias: (out_channels,) or None.
+
+    Raises:
+        ArgumentError: `groups` does not divide both channel counts, or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
+            raise ArgumentError(
+                "Conv2d: in_channels and out_channels must be positive multiples of groups, "
+                f"got in_channels={in_channels}, out_channels={out_channels}, groups={groups}"
+            )
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.weight = Parameter(zeros((out_channels, in_channels // groups, *self.kernel_size)))
+        bound = 1.0 / math.sqrt(init.fans(self.weight)[0])
+        init.uniform_(self.weight, -bound, bound)
+        self.bias = Parameter(zeros(out_channels)) if bias else None
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) → (N, out_channels, P, Q)."""
+        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        """The arguments that differ from their defaults."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        for name, value, default in (
+            ("stride", self.stride, 1),
+            ("padding", self.padding, 0),
+            ("dilation", self.dilation, 1),
+            ("groups", self.groups, 1),
+        ):
+            if value != default:
+                text += f", {name}={value!r}"
+        return text + ("" if self.bias is not None else ", bias=False")

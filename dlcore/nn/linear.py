@@ -1,0 +1,51 @@
+"""Fully connected layers, and what goes before them."""
+
+import math
+
+from dlcore import functional as F
+from dlcore.nn import init
+from dlcore.nn.module import Module, Parameter
+from dlcore.tensor import Tensor, zeros
+
+
+class Linear(Module):
+    """y = x Wᵀ + b; the book's affine layer (chapter 5).
+
+    Weight and bias start uniform on ± 1 / √in_features, as in PyTorch; `nn.init` has the others.
+
+    Args:
+        in_features: length of x's last axis.
+        out_features: length of y's last axis.
+        bias: whether there is a b.
+
+    Attributes:
+        weight: (out_features, in_features).
+        bias: (out_features,) or None.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
+        self.weight = Parameter(zeros((out_features, in_features)))
+        init.uniform_(self.weight, -bound, bound)
+        self.bias = Parameter(zeros(out_features)) if bias else None
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, in_features) → (…, out_features)."""
+        return F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.in_features}, {self.out_features}" + ("" if self.bias is not None else ", bias=False")
+
+
+class Flatten(Module):
+    """All axes but the first as one: (N, C, H, W) → (N, C · H · W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, …) → (N, product of the rest)."""
+        return F.flatten(x)

@@ -1,0 +1,64 @@
+"""Normalization layers."""
+
+from dlcore import functional as F
+from dlcore.nn.module import Buffer, Module, Parameter
+from dlcore.tensor import Tensor, ones, zeros
+from kernels.errors import ShapeError
+
+
+class _BatchNorm(Module):
+    """What batch normalization over any number of axes shares; see `BatchNorm2d`."""
+
+    ndims: tuple[int, ...]
+    layout: str
+
+    def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.weight = Parameter(ones(num_features))
+        self.bias = Parameter(zeros(num_features))
+        self.running_mean = Buffer(zeros(num_features))
+        self.running_var = Buffer(ones(num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        if x.ndim not in self.ndims or x.shape[1] != self.num_features:
+            raise ShapeError(
+                f"{type(self).__name__}: expected {self.layout} with C = {self.num_features}, got shape {x.shape}"
+            )
+        statistics = (self.running_mean, self.running_var)
+        return F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalization of (N, C) or (N, C, L); see `BatchNorm2d`."""
+
+    ndims = (2, 3)
+    layout = "(N, C) or (N, C, L)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalization of images (N, C, H, W): each channel to mean `bias` and standard deviation `weight`.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        momentum: how far the running statistics move towards each batch's, from 0 to 1.
+
+    Attributes:
+        weight: (C,), ones at first.
+        bias: (C,), zeros at first.
+        running_mean: (C,), what evaluation uses for the mean.
+        running_var: (C,), what evaluation uses for the variance.
+
+    Source: Ioffe and Szegedy, arXiv:1502.03167; chapter 6 of the book.
+    """
+
+    ndims = (4,)
+    layout = "(N, C, H, W)"

@@ -1,0 +1,109 @@
+"""Addition, subtraction, multiplication, division, powers: with broadcasting, of arrays and numbers.
+
+Broadcasting repeats an input; so its gradient is the sum over the repeats. `sum_to` says that, once for all.
+"""
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from dlcore.autograd import Function
+from dlcore.backend import pointwise
+from dlcore.ops.elementwise import Log
+from dlcore.ops.shape import sum_to
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+Gradients = tuple["Tensor | None", "Tensor | None"]
+
+
+class Add(Function):
+    """y = a + b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        return pointwise(operator.add, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        return _per_input(self, grad_output, grad_output)
+
+
+class Subtract(Function):
+    """y = a - b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        return pointwise(operator.sub, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        return _per_input(self, grad_output, -grad_output if self.needs_input_grad[1] else None)
+
+
+class Multiply(Function):
+    """y = a · b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(a, b)
+        return pointwise(operator.mul, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        a, b = self.saved
+        needs_a, needs_b = self.needs_input_grad
+        return _per_input(self, grad_output * b if needs_a else None, grad_output * a if needs_b else None)
+
+
+class Divide(Function):
+    """y = a / b."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(a, b)
+        return pointwise(operator.truediv, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        a, b = self.saved
+        needs_a, needs_b = self.needs_input_grad
+        return _per_input(
+            self,
+            grad_output / b if needs_a else None,
+            -grad_output * a / (b * b) if needs_b else None,
+        )
+
+
+class Negative(Function):
+    """y = -x."""
+
+    def forward(self, x: Array) -> Array:
+        return pointwise(operator.neg, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return -grad_output
+
+
+class Power(Function):
+    """y = a ** b. Where a = 0 the gradient for b is taken as 0."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        y: Array = pointwise(operator.pow, a, b)
+        self.save(a, b, y)
+        return y
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        a, b, y = self.saved
+        grad_a = grad_b = None
+        if self.needs_input_grad[0]:
+            # The power rule; a constant exponent of 0 must not meet 0 ** -1.
+            constant_zero = isinstance(b, (int, float)) and b == 0
+            grad_a = grad_output * 0.0 if constant_zero else grad_output * (b * a ** (b - 1))
+        if self.needs_input_grad[1]:
+            is_zero = (a.data if hasattr(a, "data") else y.data * 0 + a) == 0
+            grad_b = grad_output * y * Log.apply(is_zero + a)
+        return _per_input(self, grad_a, grad_b)
+
+
+def _per_input(node: Function, grad_a: "Tensor | None", grad_b: "Tensor | None") -> Gradients:
+    """Bring both gradients to their inputs' shapes; skip those that nobody needs."""
+    edge_a, edge_b = node.edges
+    needs_a, needs_b = node.needs_input_grad
+    return (
+        sum_to(grad_a, edge_a.shape) if needs_a and grad_a is not None else None,
+        sum_to(grad_b, edge_b.shape) if needs_b and grad_b is not None else None,
+    )

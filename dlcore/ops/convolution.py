@@ -1,0 +1,72 @@
+"""Convolution: three linear maps, closed under differentiation.
+
+With stride 1 and no padding, y[n,k,p,q] = Σ_crs x[n,c,p+r,q+s] · w[k,c,r,s]. Each factor's gradient moves the sum over
+to the other indices of the product:
+
+    dL/dx[n,c,h,w] = Σ_krs dy[n,k,h-r,w-s] · w[k,c,r,s]      conv2d_input_grad(dy, w), a transposed convolution
+    dL/dw[k,c,r,s] = Σ_npq dy[n,k,p,q] · x[n,c,p+r,q+s]      conv2d_weight_grad(x, dy)
+
+The same three forms give each other's gradients, so derivatives of every order need nothing new.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import kernels
+from dlcore.autograd import Function
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+
+class Conv2d(Function):
+    """y = x ∗ w + b: x (N, C, H, W), w (K, C / groups, R, S), b (K), y (N, K, P, Q)."""
+
+    def forward(self, x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:
+        self.options = options
+        self.save(x, weight)
+        return kernels.conv2d(x, weight, bias, **options)
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        x, weight = self.saved
+        needs_x, needs_weight, *needs_bias = self.needs_input_grad
+        gradients = (
+            Conv2dInputGrad.apply(grad_output, weight, input_shape=x.shape, **self.options) if needs_x else None,
+            Conv2dWeightGrad.apply(x, grad_output, weight_shape=weight.shape, **self.options) if needs_weight else None,
+            grad_output.sum(axis=(0, 2, 3)) if any(needs_bias) else None,
+        )
+        return gradients[: len(self.edges)]
+
+
+class Conv2dInputGrad(Function):
+    """x = the transposed convolution of y with w."""
+
+    def forward(self, y: Array, weight: Array, *, input_shape: tuple[int, ...], **options: Any) -> Array:
+        self.options = options
+        self.save(y, weight)
+        return kernels.conv2d_input_grad(y, weight, input_shape, **options)
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", "Tensor | None"]:
+        y, weight = self.saved
+        needs_y, needs_weight = self.needs_input_grad
+        return (
+            Conv2d.apply(grad_output, weight, **self.options) if needs_y else None,
+            Conv2dWeightGrad.apply(grad_output, y, weight_shape=weight.shape, **self.options) if needs_weight else None,
+        )
+
+
+class Conv2dWeightGrad(Function):
+    """w = the correlation of x with y."""
+
+    def forward(self, x: Array, y: Array, *, weight_shape: tuple[int, ...], **options: Any) -> Array:
+        self.options = options
+        self.save(x, y)
+        return kernels.conv2d_weight_grad(x, y, weight_shape, **options)
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", "Tensor | None"]:
+        x, y = self.saved
+        needs_x, needs_y = self.needs_input_grad
+        return (
+            Conv2dInputGrad.apply(y, grad_output, input_shape=x.shape, **self.options) if needs_x else None,
+            Conv2d.apply(x, grad_output, **self.options) if needs_y else None,
+        )

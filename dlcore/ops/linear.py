@@ -1,0 +1,81 @@
+"""Matrix products, and the affine map of a fully connected layer."""
+
+import math
+from typing import TYPE_CHECKING
+
+import kernels
+from dlcore import backend
+from dlcore.autograd import Function
+from dlcore.ops.shape import sum_to
+from kernels.errors import DTypeError, ShapeError
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+
+class Matmul(Function):
+    """Y = A B, for stacks of matrices whose leading axes broadcast.
+
+    dL/dA: [M, N] · [N, K] → [M, K], dY Bᵀ;  dL/dB: [K, M] · [M, N] → [K, N], Aᵀ dY.
+    """
+
+    def forward(self, a: Array, b: Array) -> Array:
+        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+            raise ShapeError(
+                f"matmul: expected shapes (…, M, K) and (…, K, N), got a.shape={a.shape} and b.shape={b.shape}"
+            )
+        self.save(a, b)
+        if a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype.kind == "f":
+            return kernels.matmul(a, b)
+        product: Array = backend.of(a).xp.matmul(a, b)
+        return product
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", "Tensor | None"]:
+        a, b = self.saved
+        needs_a, needs_b = self.needs_input_grad
+        return (
+            sum_to(grad_output @ b.mT, a.shape) if needs_a else None,
+            sum_to(a.mT @ grad_output, b.shape) if needs_b else None,
+        )
+
+
+class Linear(Function):
+    """y = x Wᵀ + b, as PyTorch lays it out: x (…, in), W (out, in), b (out).
+
+    dL/dx: [M, out] · [out, in] → [M, in];  dL/dW: [out, M] · [M, in] → [out, in];  dL/db: the sum over M.
+    """
+
+    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        check_linear(x, weight, bias)
+        self.save(x, weight)
+        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+        y = kernels.matmul(rows, weight.T)
+        if bias is not None:
+            y += bias
+        return y.reshape(*x.shape[:-1], weight.shape[0])
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        x, weight = self.saved
+        needs_x, needs_weight, needs_bias = self.needs_input_grad
+        rows = grad_output.reshape((math.prod(x.shape[:-1]), weight.shape[0]))
+        return (
+            (rows @ weight).reshape(x.shape) if needs_x else None,
+            rows.mT @ x.reshape((rows.shape[0], x.shape[-1])) if needs_weight else None,
+            rows.sum(axis=0) if needs_bias else None,
+        )
+
+
+def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
+    """The shapes and dtypes that `Linear` needs."""
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        given = f"x.shape={x.shape}, weight.shape={weight.shape}"
+        have = f"x has {x.shape[-1]} features" if x.ndim else "x has no axes"
+        want = f"weight expects {weight.shape[1]}" if weight.ndim == 2 else "weight must be (out, in)"
+        raise ShapeError(f"linear: {have} but {want} ({given})")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"linear: bias must have shape ({weight.shape[0]},), got {bias.shape}")
+    dtypes = {array.dtype for array in (x, weight, bias) if array is not None}
+    if len(dtypes) > 1:
+        names = f"x is {x.dtype}, weight {weight.dtype}" + ("" if bias is None else f", bias {bias.dtype}")
+        raise DTypeError(f"linear: all arguments must have one dtype, but {names}; convert with .astype(…)")

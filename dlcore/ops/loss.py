@@ -1,0 +1,59 @@
+"""Cross-entropy of softmax, as one operation."""
+
+from typing import TYPE_CHECKING
+
+from dlcore import backend
+from dlcore.autograd import Fused
+from dlcore.ops.reduction import log_softmax
+from kernels.errors import DataError, DTypeError, ShapeError
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+
+class CrossEntropy(Fused):
+    """-ln softmax(x)[label] per row, then the mean, the sum, or all of them: x (N, C), labels (N) of integers.
+
+    dL/dx = (softmax(x) - one_hot(label)) / N for the mean: why softmax and cross-entropy belong together.
+    """
+
+    def forward(self, x: Array, *, labels: Array, reduction: str) -> Array:
+        check_labels(x, labels)
+        xp = backend.of(x).xp
+        self.one_hot = (xp.arange(x.shape[1]) == labels[:, None]).astype(x.dtype)
+        self.reduction = reduction
+        log_probability = log_softmax(x, axis=1)
+        self.probability = xp.exp(log_probability)
+        self.save(x)
+        losses = -(log_probability * self.one_hot).sum(axis=1)
+        return losses if reduction == "none" else self._reduce(losses.sum(), len(losses))
+
+    def _reduce(self, total: Array, count: int) -> Array:
+        return total / count if self.reduction == "mean" else total
+
+    def backward_arrays(self, grad_output: Array) -> Array:
+        per_row = grad_output[:, None] if self.reduction == "none" else self._reduce(grad_output, len(self.one_hot))
+        gradient: Array = (self.probability - self.one_hot) * per_row
+        return gradient
+
+    def composite(self, x: "Tensor") -> "Tensor":  # type: ignore[override]
+        losses = -(x.log_softmax(axis=1) * self.one_hot).sum(axis=1)
+        if self.reduction == "none":
+            return losses
+        return losses.mean() if self.reduction == "mean" else losses.sum()
+
+
+def check_labels(x: Array, labels: Array) -> None:
+    """The shapes that cross-entropy needs; and, where reading them does not wait for a device, the labels' range."""
+    if x.ndim != 2 or labels.shape != x.shape[:1]:
+        raise ShapeError(
+            f"cross_entropy: expected logits of shape (N, C) and labels of shape (N,), got {x.shape} and {labels.shape}"
+        )
+    if labels.dtype.kind not in "iu":
+        raise DTypeError(f"cross_entropy: labels must be integers (class indices), got {labels.dtype}")
+    if not len(labels):
+        raise DataError("cross_entropy: the batch is empty, so it has no mean loss")
+    if backend.of(labels).is_host and (labels.min() < 0 or labels.max() >= x.shape[1]):
+        row = int(((labels < 0) | (labels >= x.shape[1])).argmax())
+        raise DataError(f"cross_entropy: labels[{row}] is {labels[row]}, but there are {x.shape[1]} classes (0 first)")

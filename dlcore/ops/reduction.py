@@ -1,0 +1,105 @@
+"""Sums and maxima over axes, and softmax, which is made of both.
+
+Among equals the maximum, and so its gradient, belongs to the first.
+"""
+
+from typing import TYPE_CHECKING
+
+from dlcore import backend
+from dlcore.autograd import Function
+from dlcore.backend import pointwise
+from dlcore.ops.shape import BroadcastTo
+from kernels.errors import ShapeError
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+Axis = int | tuple[int, ...] | None
+
+
+def normalize_axes(operation: str, axis: Axis, ndim: int) -> tuple[int, ...]:
+    """Axes as sorted numbers from 0; None means all of them."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not -ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) != len(axes):
+        raise ShapeError(f"{operation}: axis {axis} does not fit an array of {ndim} dimensions")
+    return tuple(sorted(a % ndim for a in axes))
+
+
+class Sum(Function):
+    """The sum over some axes."""
+
+    def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
+        self.axes = normalize_axes("sum", axis, x.ndim)
+        total: Array = x.sum(axis=self.axes, keepdims=keepdims)
+        return total
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return _spread(grad_output, self.axes, self.edges[0].shape)
+
+
+class Max(Function):
+    """The maximum over some axes; NaN where one of them is NaN."""
+
+    def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
+        self.axes = axes = normalize_axes("max", axis, x.ndim)
+        if any(x.shape[a] == 0 for a in axes):
+            raise ShapeError(f"max: no maximum over axis {axis} of an array of shape {x.shape}: it is empty")
+        xp = backend.of(x).xp
+        kept = tuple(a for a in range(x.ndim) if a not in axes)
+        rows = x.transpose(kept + axes).reshape(*(x.shape[a] for a in kept), -1)  # the reduced axes as one, last
+        first = rows.argmax(axis=-1)[..., None]
+        if self.needs_input_grad[:1] == (True,):
+            one_hot = xp.arange(rows.shape[-1]) == first
+            unpermuted = sorted(range(x.ndim), key=(kept + axes).__getitem__)
+            self.mask = one_hot.reshape(*(x.shape[a] for a in kept + axes)).transpose(unpermuted)
+        y: Array = xp.take_along_axis(rows, first, axis=-1)
+        return y.reshape([1 if a in axes else n for a, n in enumerate(x.shape)] if keepdims else y.shape[:-1])
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return _spread(grad_output, self.axes, self.edges[0].shape) * self.mask
+
+
+class Softmax(Function):
+    """y = eˣ / Σ eˣ along one axis; the Jacobian is diag(y) - y yᵀ."""
+
+    def forward(self, x: Array, *, axis: int) -> Array:
+        self.axis = axis
+        e = pointwise(backend.of(x).xp.exp, x - x.max(axis=axis, keepdims=True))
+        y: Array = e / e.sum(axis=axis, keepdims=True)
+        self.save(y)
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (y,) = self.saved
+        return y * (grad_output - (grad_output * y).sum(axis=self.axis, keepdims=True))
+
+
+class LogSoftmax(Function):
+    """y = x - ln Σ eˣ along one axis, without overflow."""
+
+    def forward(self, x: Array, *, axis: int) -> Array:
+        self.axis = axis
+        y = log_softmax(x, axis)
+        self.save(y)
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (y,) = self.saved
+        return grad_output - y.exp() * grad_output.sum(axis=self.axis, keepdims=True)
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """The same on arrays."""
+    xp = backend.of(x).xp
+    shifted = x - x.max(axis=axis, keepdims=True)
+    result: Array = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    return result
+
+
+def _spread(reduced: "Tensor", axes: tuple[int, ...], shape: tuple[int, ...]) -> "Tensor":
+    """Put the reduced axes back, and repeat along them."""
+    kept = reduced.reshape(tuple(1 if axis in axes else length for axis, length in enumerate(shape)))
+    return BroadcastTo.apply(kept, shape=shape)

@@ -1,0 +1,167 @@
+"""Operations that move elements without computing: each gradient is another of them.
+
+The inverse pairs: reshape ↔ reshape, permute ↔ permute, broadcast ↔ sum, take out ↔ put into zeros, concat ↔ slices.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dlcore import backend
+from dlcore.autograd import Function
+from kernels.errors import ShapeError
+from kernels.types import Array
+
+if TYPE_CHECKING:
+    from dlcore.tensor import Tensor
+
+Shape = tuple[int, ...]
+
+
+class Reshape(Function):
+    """The same elements, in logical (row-major) order, under another shape; one length may be -1."""
+
+    is_view = True
+
+    def forward(self, x: Array, *, shape: Shape) -> Array:
+        known = math.prod(length for length in shape if length != -1)
+        if shape.count(-1) > 1 or (x.size != known if -1 not in shape else not known or x.size % known):
+            raise ShapeError(f"reshape: an array of shape {x.shape} has {x.size} elements and cannot become {shape}")
+        return x.reshape(shape)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output.reshape(self.edges[0].shape)
+
+
+class PermuteDims(Function):
+    """Axes in another order: a view."""
+
+    is_view = True
+
+    def forward(self, x: Array, *, axes: Shape) -> Array:
+        if sorted(axis % max(x.ndim, 1) for axis in axes) != list(range(x.ndim)):
+            raise ShapeError(f"permute_dims: axes {axes} are no permutation of the {x.ndim} axes of shape {x.shape}")
+        self.axes = tuple(axis % x.ndim for axis in axes)
+        return x.transpose(self.axes)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        inverse = sorted(range(len(self.axes)), key=self.axes.__getitem__)
+        return PermuteDims.apply(grad_output, axes=tuple(inverse))
+
+
+class BroadcastTo(Function):
+    """Repeat along new axes and axes of length 1, as a view."""
+
+    is_view = True
+
+    def forward(self, x: Array, *, shape: Shape) -> Array:
+        try:
+            view: Array = backend.of(x).xp.broadcast_to(x, shape)
+        except ValueError:
+            raise ShapeError(f"broadcast_to: shape {x.shape} does not broadcast to {shape}") from None
+        return view
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return sum_to(grad_output, self.edges[0].shape)
+
+
+class SumTo(Function):
+    """Sum over the axes along which broadcasting from `shape` would repeat."""
+
+    def forward(self, x: Array, *, shape: Shape) -> Array:
+        extra = x.ndim - len(shape)
+        repeated = [axis + extra for axis, length in enumerate(shape) if length == 1 and x.shape[axis + extra] != 1]
+        summed: Array = x.sum(axis=(*range(extra), *repeated), keepdims=True)
+        return summed.reshape(shape)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return BroadcastTo.apply(grad_output, shape=self.edges[0].shape)
+
+
+def sum_to(x: "Tensor", shape: Shape) -> "Tensor":
+    """Undo broadcasting: `x` summed down to `shape`."""
+    return x if x.shape == shape else SumTo.apply(x, shape=shape)
+
+
+class GetItem(Function):
+    """y = x[index], for every index that NumPy takes."""
+
+    is_view = True
+
+    def forward(self, x: Array, *, index: Any) -> Array:
+        self.index = index
+        try:
+            y: Array = x[index]
+        except IndexError as error:
+            raise ShapeError(f"indexing: {error} (shape {x.shape})") from None
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return PutItem.apply(grad_output, index=self.index, shape=self.edges[0].shape)
+
+
+class PutItem(Function):
+    """Zeros of `shape` with x added at an index; where an integer index repeats, the values add up."""
+
+    def forward(self, x: Array, *, index: Any, shape: Shape) -> Array:
+        self.index = index
+        xp = backend.of(x).xp
+        y: Array = xp.zeros(shape, dtype=x.dtype)
+        parts = index if isinstance(index, tuple) else (index,)
+        if any(isinstance(part, list) or getattr(part, "ndim", 0) for part in parts):
+            xp.add.at(y, index, x)
+        else:
+            y[index] = x
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output[self.index]
+
+
+class Concat(Function):
+    """Arrays joined along an axis that exists."""
+
+    def forward(self, *arrays: Array, axis: int) -> Array:
+        self.axis = axis % arrays[0].ndim
+        first = list(arrays[0].shape)
+        for number, array in enumerate(arrays):
+            shape = list(array.shape)
+            if len(shape) != len(first) or shape[: self.axis] + shape[self.axis + 1 :] != (
+                first[: self.axis] + first[self.axis + 1 :]
+            ):
+                raise ShapeError(
+                    f"concat: array {number} has shape {array.shape} and the first {arrays[0].shape}; "
+                    f"they may differ only along axis {self.axis}"
+                )
+        joined: Array = backend.of(arrays[0]).xp.concatenate(arrays, axis=self.axis)
+        return joined
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        start, gradients = 0, []
+        for edge, needed in zip(self.edges, self.needs_input_grad, strict=True):
+            stop = start + edge.shape[self.axis]
+            gradients.append(grad_output[(slice(None),) * self.axis + (slice(start, stop),)] if needed else None)
+            start = stop
+        return tuple(gradients)
+
+
+class AsType(Function):
+    """The same values in another dtype; always a new array."""
+
+    def forward(self, x: Array, *, dtype: np.dtype[Any]) -> Array:
+        return x.astype(dtype)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output.astype(self.edges[0].dtype)
+
+
+class Transfer(Function):
+    """The same values on another backend: the one operation that copies between devices."""
+
+    def forward(self, x: Array, *, to: backend.Backend) -> Array:
+        self.origin = backend.of(x)
+        return to.asarray(x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return Transfer.apply(grad_output, to=self.origin)

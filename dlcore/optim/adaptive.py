@@ -1,0 +1,117 @@
+"""Optimizers with a step size of its own for each number; chapter 6 of the book."""
+
+from collections.abc import Iterable
+from types import ModuleType
+
+from dlcore.optim.optimizer import Optimizer, check_range
+from dlcore.tensor import Tensor
+from kernels.types import Array
+
+
+class AdaGrad(Optimizer):
+    """h ← h + g², w ← w - lr · g / (√h + ε).
+
+    Source: Duchi, Hazan and Singer, "Adaptive subgradient methods" (JMLR 2011).
+    """
+
+    slots = ("sum_of_squares",)
+
+    def __init__(
+        self, parameters: Iterable[Tensor], lr: float = 1e-2, weight_decay: float = 0.0, eps: float = 1e-10
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        check_range("AdaGrad", eps=(eps, 0.0, None))
+        self.eps = eps
+
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+        """One step of one parameter."""
+        h = state["sum_of_squares"]
+        h += g * g
+        w -= self.lr * g / (xp.sqrt(h) + self.eps)
+
+
+class RMSprop(Optimizer):
+    """h ← alpha · h + (1 - alpha) · g², w ← w - lr · g / (√h + ε).
+
+    Source: Tieleman and Hinton, lecture 6.5 of "Neural networks for machine learning" (2012).
+    """
+
+    slots = ("mean_square",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        check_range("RMSprop", alpha=(alpha, 0.0, 1.0), eps=(eps, 0.0, None))
+        self.alpha = alpha
+        self.eps = eps
+
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+        """One step of one parameter."""
+        h = state["mean_square"]
+        h *= self.alpha
+        h += (1 - self.alpha) * (g * g)
+        w -= self.lr * g / (xp.sqrt(h) + self.eps)
+
+
+class Adam(Optimizer):
+    """m ← β₁ m + (1 - β₁) g, v ← β₂ v + (1 - β₂) g², w ← w - lr · m̂ / (√v̂ + ε).
+
+    m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ), at step t, are m and v without the pull towards their first value, 0.
+
+    Source: Kingma and Ba, arXiv:1412.6980, algorithm 1.
+    """
+
+    slots = ("mean", "mean_square")
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        name = type(self).__name__
+        check_range(name, beta1=(betas[0], 0.0, 1.0), beta2=(betas[1], 0.0, 1.0), eps=(eps, 0.0, None))
+        self.betas = betas
+        self.eps = eps
+
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+        """One step of one parameter."""
+        beta1, beta2 = self.betas
+        m, v = state["mean"], state["mean_square"]
+        m *= beta1
+        m += (1 - beta1) * g
+        v *= beta2
+        v += (1 - beta2) * (g * g)
+        m_hat = m / (1 - beta1**self.steps)
+        v_hat = v / (1 - beta2**self.steps)
+        if self.decouples_weight_decay and self.weight_decay:
+            w *= 1 - self.lr * self.weight_decay
+        w -= self.lr * m_hat / (xp.sqrt(v_hat) + self.eps)
+
+
+class AdamW(Adam):
+    """Adam with the weights shrunk by lr · weight_decay beside the gradient step, not through it.
+
+    Source: Loshchilov and Hutter, "Decoupled weight decay regularization" (arXiv:1711.05101), algorithm 2.
+    """
+
+    decouples_weight_decay = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)

@@ -1,0 +1,106 @@
+"""What optimizers share: the parameters, the learning rate, weight decay, and the state kept per parameter."""
+
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any, ClassVar
+
+from dlcore.tensor import Tensor
+from kernels.errors import ArgumentError, StateDictError
+from kernels.types import Array
+
+
+class Optimizer:
+    """Updates parameters from their gradients, in place.
+
+    Args:
+        parameters: what to update: the network's `parameters()`.
+        lr: the learning rate; may be changed at any time.
+        weight_decay: adds weight_decay · w to the gradient of w (an L2 penalty of weight_decay / 2 · |w|²).
+
+    Raises:
+        ArgumentError: there are no parameters, or a number is out of its range.
+    """
+
+    #: The arrays kept for each parameter, zero at first.
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
+        self.parameters = list(parameters)
+        self.lr = lr
+        self.weight_decay = weight_decay
+        self.steps = 0
+        self._state: list[dict[str, Array]] = [{} for _ in self.parameters]
+        name = type(self).__name__
+        if not self.parameters:
+            raise ArgumentError(f"{name}: expected at least one parameter, got none; pass network.parameters()")
+        for number, parameter in enumerate(self.parameters):
+            if not isinstance(parameter, Tensor) or not parameter.is_leaf:
+                raise ArgumentError(f"{name}: parameter {number} must be a leaf Tensor, got {type(parameter).__name__}")
+        check_range(name, lr=(lr, 0.0, None), weight_decay=(weight_decay, 0.0, None))
+
+    def step(self) -> None:
+        """Update every parameter that has a gradient."""
+        self.steps += 1
+        for parameter, state in zip(self.parameters, self._state, strict=True):
+            if parameter.grad is None:
+                continue
+            xp = parameter.backend.xp
+            gradient = parameter.grad.data
+            if not state:
+                state.update({slot: xp.zeros_like(parameter.data) for slot in self.slots})
+            if self.weight_decay and not self.decouples_weight_decay:
+                gradient = gradient + self.weight_decay * parameter.data
+            self.update(xp, parameter.data, gradient, state)
+            parameter.version.count += 1
+
+    #: Whether `update` applies weight decay itself, instead of finding it in the gradient.
+    decouples_weight_decay: ClassVar[bool] = False
+
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+        """One step of one parameter: change `w` and `state` in place, given the gradient `g` of w's shape."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters:
+            parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a later run needs to go on: learning rate, step count, and the arrays of each parameter."""
+        return {"lr": self.lr, "steps": self.steps, "state": [dict(state) for state in self._state]}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from `state_dict()`, with arrays of any backend.
+
+        Raises:
+            StateDictError: the number of parameters or the shapes differ; nothing is loaded.
+        """
+        states = saved["state"]
+        if len(states) != len(self.parameters):
+            raise StateDictError(
+                f"{type(self).__name__}: the saved state is of {len(states)} parameters, not {len(self.parameters)}"
+            )
+        for number, (state, parameter) in enumerate(zip(states, self.parameters, strict=True)):
+            for slot, array in state.items():
+                if slot not in self.slots or array.shape != parameter.shape:
+                    raise StateDictError(
+                        f"{type(self).__name__}: parameter {number} of shape {parameter.shape} keeps {self.slots}, "
+                        f"but the saved state has {slot!r} of shape {array.shape}"
+                    )
+        self.lr, self.steps = saved["lr"], saved["steps"]
+        self._state = [
+            {slot: parameter.backend.asarray(array).copy() for slot, array in state.items()}
+            for state, parameter in zip(states, self.parameters, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        count = sum(parameter.size for parameter in self.parameters)
+        return f"{type(self).__name__}({len(self.parameters)} parameters, {count:,} numbers, lr={self.lr})"
+
+
+def check_range(name: str, **arguments: tuple[float, float, float | None]) -> None:
+    """Each argument is (value, least, bound): least ≤ value < bound."""
+    for argument, (value, least, bound) in arguments.items():
+        if not isinstance(value, (int, float)) or not (value >= least and (bound is None or value < bound)):
+            expected = f"at least {least}" + ("" if bound is None else f" and below {bound}")
+            raise ArgumentError(f"{name}: {argument} must be a number {expected}, got {value!r}")

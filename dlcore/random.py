@@ -1,0 +1,160 @@
+"""Random numbers that do not depend on the backend, the thread or the moment.
+
+Every draw is Philox4x32-10 of (seed, purpose, counter), so initial weights, shuffles and dropout masks are the same on
+NumPy and on CuPy, at any thread count, and after a resume: the whole state is a seed and one counter per purpose.
+"""
+
+import hashlib
+import math
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.errors import ArgumentError
+from kernels.philox import philox4x32
+from kernels.types import Array
+
+Shape = int | tuple[int, ...]
+
+
+class Generator:
+    """A source of random arrays, keyed by a seed.
+
+    Args:
+        seed: any integer from 0 to 2**64 - 1.
+        xp: the array library whose arrays the draws are (NumPy or CuPy); see `on`.
+
+    Each method takes `purpose`, which names an independent stream: draws for one purpose do not move another's counter.
+    """
+
+    def __init__(self, seed: int = 0, xp: ModuleType = np) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
+            raise ArgumentError(f"seed: expected an integer from 0 to 2**64 - 1, got {seed!r}")
+        self.seed = int(seed)
+        self.xp = xp
+        self._counters: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def on(self, xp: ModuleType) -> "Generator":
+        """This same generator (shared counters), drawing arrays of another library."""
+        if xp is self.xp:
+            return self
+        twin = Generator(self.seed, xp)
+        twin._counters, twin._lock = self._counters, self._lock
+        return twin
+
+    def spawn(self, purpose: str) -> "Generator":
+        """An independent generator: a pure function of this one's seed and `purpose`, whatever was drawn before."""
+        high, low = philox4x32(np, 2, key=self.seed, stream=_stream("spawn " + purpose)).tolist()
+        return Generator((high << 32) | low, self.xp)
+
+    def words(self, count: int, purpose: str = "words") -> Array:
+        """`count` uniform 32-bit words, uint32 of shape (count,)."""
+        blocks = -(-count // 4)
+        with self._lock:
+            start = self._counters.get(purpose, 0)
+            self._counters[purpose] = start + blocks
+        return philox4x32(self.xp, count, key=self.seed, stream=_stream(purpose), start=start)
+
+    def uniform(
+        self,
+        shape: Shape,
+        low: float = 0.0,
+        high: float = 1.0,
+        dtype: npt.DTypeLike = np.float32,
+        purpose: str = "uniform",
+    ) -> Array:
+        """Uniform on [low, high), with 24 random bits (float32) or 53 (float64)."""
+        xp, size = self.xp, _size(shape)
+        if np.dtype(dtype) == np.float64:
+            words = self.words(2 * size, purpose).astype(xp.uint64).reshape(-1, 2)
+            bits = (words[:, 0] >> xp.uint64(5) << xp.uint64(26)) | (words[:, 1] >> xp.uint64(6))
+            unit = bits.astype(xp.float64) * 2.0**-53
+        else:
+            unit = (self.words(size, purpose) >> xp.uint32(8)).astype(xp.float32) * xp.float32(2.0**-24)
+        result: Array = (unit * (high - low) + low).astype(dtype).reshape(shape)
+        return result
+
+    def normal(
+        self,
+        shape: Shape,
+        mean: float = 0.0,
+        std: float = 1.0,
+        dtype: npt.DTypeLike = np.float32,
+        purpose: str = "normal",
+    ) -> Array:
+        """Normal with the given mean and standard deviation (Box and Muller, 1958; computed in float64)."""
+        xp, size = self.xp, _size(shape)
+        pairs = -(-size // 2)
+        unit = (self.words(2 * pairs, purpose).astype(xp.float64) + 0.5) * 2.0**-32  # in (0, 1): log is finite
+        radius = xp.sqrt(-2.0 * xp.log(unit[:pairs]))
+        angle = 2.0 * math.pi * unit[pairs:]
+        values = xp.stack([radius * xp.cos(angle), radius * xp.sin(angle)], axis=1).reshape(-1)[:size]
+        result: Array = (values * std + mean).astype(dtype).reshape(shape)
+        return result
+
+    def bernoulli(self, shape: Shape, p: float, purpose: str = "bernoulli") -> Array:
+        """Booleans that are True with probability `p`, resolved to 2**-32."""
+        if p >= 1.0:
+            return self.xp.ones(shape, dtype=bool)
+        words = self.words(_size(shape), purpose)
+        result: Array = (words < self.xp.uint32(round(max(p, 0.0) * 2**32) & 0xFFFFFFFF)).reshape(shape)
+        return result
+
+    def permutation(self, n: int, purpose: str = "permutation") -> npt.NDArray[np.int64]:
+        """The numbers 0 … n - 1 in random order, as a host array whatever the backend."""
+        words = self.on(np).words(2 * n, purpose).astype(np.uint64).reshape(n, 2)
+        order: npt.NDArray[np.int64] = np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")
+        return order
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seed and counters: all there is to continue every stream where it stands."""
+        with self._lock:
+            return {"seed": self.seed, "counters": dict(self._counters)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        with self._lock:
+            self.seed = int(state["seed"])
+            self._counters.clear()
+            self._counters.update({str(name): int(count) for name, count in state["counters"].items()})
+
+    def __repr__(self) -> str:
+        return f"Generator(seed={self.seed})"
+
+
+_process_generator = Generator(0)
+_context_generator: ContextVar[Generator | None] = ContextVar("dlcore_generator", default=None)
+
+
+def default_generator() -> Generator:
+    """The generator that initial weights, dropout and unseeded loaders draw from."""
+    return _context_generator.get() or _process_generator
+
+
+def seed(value: int) -> None:
+    """Restart the default generator from `value`.
+
+    In the main thread this is the process's generator; in another thread it is that thread's own, so that two networks
+    trained side by side, each thread seeding for itself, get the numbers they would get alone.
+    """
+    global _process_generator
+    generator = Generator(value)
+    if threading.current_thread() is threading.main_thread():
+        _process_generator = generator
+        _context_generator.set(None)
+    else:
+        _context_generator.set(generator)
+
+
+def _stream(purpose: str) -> int:
+    return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
+
+
+def _size(shape: Shape) -> int:
+    return math.prod((shape,) if isinstance(shape, int) else shape)

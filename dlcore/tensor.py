@@ -1,0 +1,457 @@
+"""Tensor: an array with a memory of how it was computed.
+
+Methods and operators follow NumPy and the array API standard (`axis`, `keepdims`, `permute_dims`, `concat`); what is
+specific to differentiation (`backward`, `grad`, `detach`, `requires_grad`) follows PyTorch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlcore import autograd, backend, ops
+from dlcore.autograd import Function, Version
+from dlcore.backend import Backend
+from kernels.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from kernels.types import Array
+
+Axis = int | tuple[int, ...] | None
+Operand = Any  # a Tensor, an array of the same backend, or a number
+
+
+class Tensor:
+    """An array that can be differentiated through.
+
+    Args:
+        data: an array, shared and not copied; lists and numbers become arrays of the active backend. Python floats
+            become float32.
+        requires_grad: whether `backward` shall leave a gradient in `.grad`.
+
+    Attributes:
+        data: the array. Writing into it directly is not checked by autograd; the methods of Tensor are.
+        grad: after `backward`, the gradient, of the same shape; None before.
+        grad_fn: the operation that computed this tensor; None for a leaf.
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "grad_fn", "requires_grad", "version")
+    __array_priority__ = 1000  # array + tensor asks the tensor
+
+    data: Array
+    grad: "Tensor | None"
+    grad_fn: Function | None
+    requires_grad: bool
+    version: Version
+
+    def __init__(self, data: Any, requires_grad: bool = False) -> None:
+        self.data = _as_array(data, None)
+        if requires_grad and self.data.dtype.kind != "f":
+            raise DTypeError(f"Tensor: only floating-point tensors can require a gradient, got {self.data.dtype}")
+        self.grad = None
+        self.grad_fn = None
+        self.requires_grad = requires_grad
+        self.version = Version()
+
+    @classmethod
+    def _wrap(cls, data: Array, grad_fn: Function | None, version: Version) -> "Tensor":
+        """An operation's output: no checks, no conversion."""
+        tensor = Tensor.__new__(Tensor)
+        tensor.data = data
+        tensor.grad = None
+        tensor.grad_fn = grad_fn
+        tensor.requires_grad = grad_fn is not None
+        tensor.version = version
+        return tensor
+
+    # ---- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def backend(self) -> Backend:
+        """The backend that owns the data."""
+        return backend.of(self.data)
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation computed it; gradients are kept in leaves."""
+        return self.grad_fn is None
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise ShapeError("len: a tensor of shape () has no length")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[index] for index in range(len(self)))
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    __array_ufunc__ = None  # array + tensor asks the tensor, instead of making an array of tensors
+
+    def __repr__(self) -> str:
+        values = np.array2string(backend.to_numpy(self.data), separator=", ", prefix="tensor(", threshold=100)
+        notes = [f"shape={self.shape}", f"dtype={self.dtype}"]
+        if self.backend.name != "numpy":
+            notes.append(f"backend={self.backend.name}")
+        if self.grad_fn is not None:
+            notes.append(f"grad_fn={type(self.grad_fn).__name__}")
+        elif self.requires_grad:
+            notes.append("requires_grad=True")
+        return f"tensor({values}, {', '.join(notes)})"
+
+    # ---- to and from ------------------------------------------------------------------------------------------------
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """A copy of the values as a NumPy array."""
+        return np.array(backend.to_numpy(self.data))
+
+    def item(self) -> Any:
+        """The value of a tensor of one element, as a Python number; waits for the device if there is one."""
+        if self.size != 1:
+            raise ShapeError(f"item: expected a tensor of one element, got shape {self.shape}")
+        return self.data.item()
+
+    def detach(self) -> "Tensor":
+        """The same values in the same memory, as a leaf that nothing is differentiated through."""
+        return Tensor._wrap(self.data, None, self.version)
+
+    def to(self, choice: str | Backend) -> "Tensor":
+        """This tensor on another backend, differentiably; itself if it is there already."""
+        target = backend.get(choice)
+        return self if self.backend is target else ops.Transfer.apply(self, to=target)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Tensor":
+        """The values in another dtype."""
+        wanted = np.dtype(dtype)
+        if wanted == self.dtype:
+            return self
+        if wanted.kind != "f":  # integers and booleans carry no gradient
+            return Tensor._wrap(self.data.astype(wanted), None, Version())
+        return ops.AsType.apply(self, dtype=wanted)
+
+    # ---- differentiation --------------------------------------------------------------------------------------------
+
+    def backward(
+        self, gradient: "Tensor | None" = None, *, retain_graph: bool = False, create_graph: bool = False
+    ) -> None:
+        """Add d self / d leaf to the `.grad` of each leaf; see `dlcore.autograd.backward`."""
+        autograd.backward(self, gradient, retain_graph=retain_graph, create_graph=create_graph)
+
+    def copy_(self, values: Any) -> "Tensor":
+        """Overwrite the values in place, keeping shape, dtype and backend; backward notices."""
+        if self.grad_fn is not None:
+            raise GraphError("copy_: this tensor was computed; only leaves can be overwritten")
+        array = values.data if isinstance(values, Tensor) else values
+        array = self.backend.asarray(array)
+        if array.shape != self.shape:
+            raise ShapeError(f"copy_: values have shape {array.shape} but the tensor has {self.shape}")
+        self.data[...] = array
+        self.version.count += 1
+        return self
+
+    # ---- arithmetic -------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Operand) -> "Tensor":
+        return ops.Add.apply(self, other)
+
+    def __sub__(self, other: Operand) -> "Tensor":
+        return ops.Subtract.apply(self, other)
+
+    def __rsub__(self, other: Operand) -> "Tensor":
+        return ops.Subtract.apply(other, self)
+
+    def __mul__(self, other: Operand) -> "Tensor":
+        return ops.Multiply.apply(self, other)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __truediv__(self, other: Operand) -> "Tensor":
+        return ops.Divide.apply(self, other)
+
+    def __rtruediv__(self, other: Operand) -> "Tensor":
+        return ops.Divide.apply(other, self)
+
+    def __pow__(self, other: Operand) -> "Tensor":
+        return ops.Power.apply(self, other)
+
+    def __rpow__(self, other: Operand) -> "Tensor":
+        return ops.Power.apply(other, self)
+
+    def __neg__(self) -> "Tensor":
+        return ops.Negative.apply(self)
+
+    def __matmul__(self, other: Operand) -> "Tensor":
+        return matmul(self, other)
+
+    def __rmatmul__(self, other: Operand) -> "Tensor":
+        return matmul(other, self)
+
+    # Comparisons have no gradient: they give tensors of booleans.
+
+    def __eq__(self, other: Operand) -> "Tensor":  # type: ignore[override]
+        return self._compare("equal", other)
+
+    def __ne__(self, other: Operand) -> "Tensor":  # type: ignore[override]
+        return self._compare("not_equal", other)
+
+    def __lt__(self, other: Operand) -> "Tensor":
+        return self._compare("less", other)
+
+    def __le__(self, other: Operand) -> "Tensor":
+        return self._compare("less_equal", other)
+
+    def __gt__(self, other: Operand) -> "Tensor":
+        return self._compare("greater", other)
+
+    def __ge__(self, other: Operand) -> "Tensor":
+        return self._compare("greater_equal", other)
+
+    __hash__ = object.__hash__
+
+    def _compare(self, name: str, other: Operand) -> "Tensor":
+        function: Callable[..., Array] = getattr(self.backend.xp, name)
+        array = other.data if isinstance(other, Tensor) else other
+        return Tensor._wrap(_checked(backend.pointwise(function, self.data, array)), None, Version())
+
+    # ---- functions of each element ----------------------------------------------------------------------------------
+
+    def exp(self) -> "Tensor":
+        """The exponential of each element."""
+        return ops.Exp.apply(self)
+
+    def log(self) -> "Tensor":
+        """The natural logarithm of each element."""
+        return ops.Log.apply(self)
+
+    def sqrt(self) -> "Tensor":
+        """The square root of each element."""
+        return ops.Sqrt.apply(self)
+
+    def tanh(self) -> "Tensor":
+        """The hyperbolic tangent of each element."""
+        return ops.Tanh.apply(self)
+
+    def sigmoid(self) -> "Tensor":
+        """1 / (1 + e⁻ˣ) of each element."""
+        return ops.Sigmoid.apply(self)
+
+    def relu(self) -> "Tensor":
+        """max(x, 0) of each element; derivative 0 at 0."""
+        return ops.ReLU.apply(self)
+
+    # ---- reductions -------------------------------------------------------------------------------------------------
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The sum over `axis` (one, several, or all)."""
+        return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The mean over `axis` (one, several, or all)."""
+        total = self.sum(axis, keepdims)
+        return total / (self.size / total.size if total.size else 0.0)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """The maximum over `axis`; its gradient goes to the first of equals."""
+        return ops.Max.apply(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None) -> "Tensor":
+        """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
+        return Tensor._wrap(_checked(self.data.argmax(axis=axis)), None, Version())
+
+    def softmax(self, axis: int = -1) -> "Tensor":
+        """eˣ / Σ eˣ along `axis`, without overflow."""
+        return ops.Softmax.apply(self, axis=axis)
+
+    def log_softmax(self, axis: int = -1) -> "Tensor":
+        """The logarithm of `softmax`, without overflow or underflow."""
+        return ops.LogSoftmax.apply(self, axis=axis)
+
+    # ---- shape ------------------------------------------------------------------------------------------------------
+
+    def reshape(self, *shape: Any) -> "Tensor":
+        """The same elements under another shape; one length may be -1."""
+        lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return ops.Reshape.apply(self, shape=tuple(int(length) for length in lengths))
+
+    def flatten(self, start_axis: int = 0) -> "Tensor":
+        """All axes from `start_axis` on as one."""
+        kept = self.shape[: start_axis % max(self.ndim, 1)]
+        return self.reshape((*kept, int(np.prod(self.shape[len(kept) :], dtype=np.int64))))
+
+    def permute_dims(self, axes: Sequence[int]) -> "Tensor":
+        """The axes in another order."""
+        return ops.PermuteDims.apply(self, axes=tuple(axes))
+
+    def broadcast_to(self, shape: Sequence[int]) -> "Tensor":
+        """Repeated along axes of length 1 and new leading axes."""
+        return ops.BroadcastTo.apply(self, shape=tuple(shape))
+
+    @property
+    def T(self) -> "Tensor":  # noqa: N802 (NumPy's name)
+        """The axes in reverse order."""
+        return self.permute_dims(range(self.ndim)[::-1])
+
+    @property
+    def mT(self) -> "Tensor":  # noqa: N802 (the array API's name)
+        """The last two axes exchanged: each matrix transposed."""
+        if self.ndim < 2:
+            raise ShapeError(f"mT: expected at least 2 axes, got shape {self.shape}")
+        return self.permute_dims((*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+
+    def __getitem__(self, index: Any) -> "Tensor":
+        parts = index if isinstance(index, tuple) else (index,)
+        arrays = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
+        return ops.GetItem.apply(self, index=arrays if isinstance(index, tuple) else arrays[0])
+
+
+autograd.register_tensor(Tensor)
+
+
+# ---- making tensors -------------------------------------------------------------------------------------------------
+
+
+def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of a *copy* of `data` (a number, nested lists, an array, a Tensor), on the active backend.
+
+    Python floats become float32; an array keeps its dtype unless `dtype` says otherwise.
+    """
+    source = data.data if isinstance(data, Tensor) else data
+    return Tensor(_as_array(source, dtype, on=backend.current()).copy(), requires_grad)
+
+
+def asarray(data: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """A Tensor that shares memory with `data` where it can: an array, on its own backend, of that dtype."""
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.astype(dtype)
+    return Tensor(_as_array(data, dtype))
+
+
+def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of zeros."""
+    return full(shape, 0, dtype, requires_grad=requires_grad)
+
+
+def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of ones."""
+    return full(shape, 1, dtype, requires_grad=requires_grad)
+
+
+def full(
+    shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor with the same value everywhere."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.xp.full(shape, value, dtype=dtype), requires_grad)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Evenly spaced values, from `start` (or 0) up to `stop`, which is left out; floats become float32."""
+    if stop is None:
+        start, stop = 0, start
+    if dtype is None and any(isinstance(bound, float) for bound in (start, stop, step)):
+        dtype = np.float32
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.xp.arange(start, stop, step, dtype=dtype))
+
+
+def randn(*shape: int, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of standard normal values from the default generator (`backend.seed`)."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.rng.normal(shape, dtype=dtype), requires_grad)
+
+
+def rand(*shape: int, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of uniform values in [0, 1) from the default generator (`backend.seed`)."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.rng.uniform(shape, dtype=dtype), requires_grad)
+
+
+# ---- functions of several tensors -----------------------------------------------------------------------------------
+
+
+def matmul(a: Operand, b: Operand) -> Tensor:
+    """The matrix product; a vector on the left is a row, on the right a column, as in NumPy."""
+    left, right = asarray(a), asarray(b)
+    if not left.ndim or not right.ndim:
+        raise ShapeError(f"matmul: expected at least one axis each, got shapes {left.shape} and {right.shape}")
+    rows = left if left.ndim > 1 else left.reshape((1, -1))
+    columns = right if right.ndim > 1 else right.reshape((-1, 1))
+    product = ops.Matmul.apply(rows, columns)
+    if left.ndim == 1:
+        product = product[..., 0, :]
+    return product if right.ndim > 1 else product[..., 0]
+
+
+def concat(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """The tensors joined along an axis that they have."""
+    if not tensors:
+        raise ArgumentError("concat: expected at least one tensor, got none")
+    return ops.Concat.apply(*(asarray(t) for t in tensors), axis=axis)
+
+
+def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
+    """The tensors joined along a new axis."""
+    parts = [asarray(t) for t in tensors]
+    if not parts:
+        raise ArgumentError("stack: expected at least one tensor, got none")
+    position = axis % (parts[0].ndim + 1)
+    return concat([t.reshape((*t.shape[:position], 1, *t.shape[position:])) for t in parts], axis=position)
+
+
+def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
+    """Elements of `a` where the condition holds, of `b` elsewhere."""
+    mask = condition.data if isinstance(condition, Tensor) else condition
+    return ops.Where.apply(mask, a, b)
+
+
+def _as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:
+    """`data` as an array: where it lies, or on `on`; lists and numbers go to the active backend."""
+    if isinstance(data, Tensor):
+        data = data.data
+    if hasattr(data, "dtype"):
+        owner = on or backend.of(data)
+        return owner.asarray(data, dtype)
+    values = np.asarray(data, dtype=dtype)
+    if values.dtype.kind not in "biuf":
+        raise DTypeError(f"expected numbers (nested lists of equal lengths), got {type(data).__name__} {data!r:.60}")
+    if dtype is None and values.dtype == np.float64:
+        values = values.astype(np.float32)
+    return (on or backend.current()).asarray(values)
+
+
+def _checked(array: Any) -> Array:
+    return array if hasattr(array, "dtype") and not isinstance(array, np.generic) else np.asarray(array)

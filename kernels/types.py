@@ -1,0 +1,8 @@
+"""The array type that every signature names."""
+
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+#: A NumPy array, or a CuPy array that quacks like one: kernels take both and return what they were given.
+Array: TypeAlias = npt.NDArray[Any]
