@@ -33,7 +33,7 @@ from dlcore.tensor import (
     where,
     zeros,
 )
-from kernels import get_num_threads, set_num_threads
+from dlcore.threads import get_num_threads, set_num_threads
 from kernels.errors import (
     ArgumentError,
     BackendMismatchError,

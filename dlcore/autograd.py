@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -90,12 +90,19 @@ class Edge(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """An array kept for backward: which tensor it belongs to, and that tensor's version at the time."""
+    """An array kept for backward, with the input it belongs to (or OUTPUT) and that tensor's version at the time.
+
+    What belongs to neither is a constant; it has no version.
+    """
 
     array: Any
-    source: Source
+    position: int
     version: Version | None
     seen: int
+
+
+OUTPUT = -1
+_WEAK = np.dtype(np.float64)  # of numbers, which receive no gradient
 
 
 class Function:
@@ -141,19 +148,25 @@ class Function:
             BackendMismatchError: the inputs lie on different backends.
         """
         node = cls()
-        arrays = [value.data if isinstance(value, _tensor_type) else _constant(value) for value in inputs]
+        arrays: list[Any] = []
+        sources: list[Source] = []
+        for value in inputs:
+            if isinstance(value, _tensor_type):
+                arrays.append(value.data)
+                sources.append(value.grad_fn or (value if value.requires_grad else None))
+            else:
+                arrays.append(_constant(value))
+                sources.append(None)
         _check_one_backend(cls, arrays)
         if _grad_enabled.get():
-            node.needs_input_grad = tuple(isinstance(value, _tensor_type) and value.requires_grad for value in inputs)
+            node.needs_input_grad = tuple([source is not None for source in sources])
         output = node.forward(*arrays, **options)
         if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy's reductions give scalars
             output = np.asarray(output)
-        view_of = inputs[0] if cls.is_view and isinstance(inputs[0], _tensor_type) else None
-        version = Version() if view_of is None else view_of.version
-        if not any(node.needs_input_grad):
-            node._kept = ()
+        version = inputs[0].version if cls.is_view and isinstance(inputs[0], _tensor_type) else Version()
+        if True not in node.needs_input_grad:
             return _tensor_type._wrap(output, None, version)
-        node._record(inputs, arrays, output, version)
+        node._record(inputs, arrays, sources, output, version)
         return _tensor_type._wrap(output, node, version)
 
     def save(self, *arrays: Any) -> None:
@@ -175,35 +188,33 @@ class Function:
         return tuple(self._restore(item) for item in self._saved)
 
     def _restore(self, item: Saved) -> Any:
-        if item.version is not None and item.version.count != item.seen:
+        array, position, version, seen = item
+        if version is None:
+            return array if array is None or isinstance(array, (int, float)) else _constant_tensor(array)
+        source = self if position == OUTPUT else self.edges[position].source
+        leaf = source if isinstance(source, _tensor_type) else None
+        if version.count != seen or (leaf is not None and leaf.data is not array):
             raise GraphError(
                 f"{type(self).__name__}: a tensor that backward needs was modified in place after it was used "
-                f"(shape {item.array.shape}); modify it after backward(), or a copy of it"
+                f"(shape {array.shape}); modify it after backward(), or a copy of it"
             )
-        if item.array is None or isinstance(item.array, (int, float)):
-            return item.array
-        if isinstance(item.source, Function) or item.source is None:
-            return _tensor_type._wrap(item.array, item.source, item.version or Version())
-        return item.source
+        return leaf if leaf is not None else _tensor_type._wrap(array, cast("Function | None", source), version)
 
-    def _record(self, inputs: Sequence[Any], arrays: Sequence[Any], output: Array, version: Version) -> None:
+    def _record(
+        self, inputs: Sequence[Any], arrays: list[Any], sources: list[Source], output: Array, version: Version
+    ) -> None:
         """Become a node: keep edges and saved arrays, but no Tensor except leaves, so there are no cycles."""
         self.order = next(_order)
-        self.edges = tuple(
-            Edge(_source_of(value), np.shape(array), getattr(array, "dtype", np.dtype(float)))
-            for value, array in zip(inputs, arrays, strict=True)
-        )
+        self.edges = tuple([Edge(source, np.shape(x), _dtype_of(x)) for source, x in zip(sources, arrays, strict=True)])
+        owners: dict[int, list[tuple[int, Version | None]]] = {id(output): [(OUTPUT, version)]}
+        for i, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
+            owners.setdefault(id(array), []).append((i, x.version if isinstance(x, _tensor_type) else None))
         saved = []
-        for kept in self._kept:
-            item = Saved(kept, None, None, 0)
-            if kept is output:
-                item = Saved(kept, self, version, version.count)
-            else:
-                for value, array in zip(inputs, arrays, strict=True):
-                    if kept is array and isinstance(value, _tensor_type):
-                        item = Saved(kept, _source_of(value), value.version, value.version.count)
-                        break
-            saved.append(item)
+        for array in self._kept:
+            found = owners.get(id(array), [(OUTPUT, None)])
+            # Two inputs may be one array (x and x.detach()): what is saved in their order comes back in it.
+            position, its_version = found.pop(0) if len(found) > 1 else found[0]
+            saved.append(Saved(array, position, its_version, 0 if its_version is None else its_version.count))
         self._saved, self._kept = tuple(saved), ()
 
     def _free(self) -> None:
@@ -216,7 +227,8 @@ class Fused(Function):
     """An operation whose first derivative is computed on arrays, for speed.
 
     It says what it is a second time, as `composite`: a pure function of the same inputs made of primitive operations.
-    Under `create_graph=True` the derivative goes through that, so it has derivatives of every order.
+    Under `create_graph=True` the derivative goes through that, so it has derivatives of every order. `forward` saves
+    its inputs, all and first, for the composite to start from.
     """
 
     def backward_arrays(self, grad_output: Array) -> Array | tuple[Array | None, ...] | None:
@@ -232,11 +244,26 @@ class Fused(Function):
         if not _grad_enabled.get():
             gradients = self.backward_arrays(grad_output.data)
             gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-            return tuple(None if g is None else _tensor_type._wrap(g, None, Version()) for g in gradients)
-        inputs = self.saved[: len(self.edges)]
+            return tuple(None if g is None else _constant_tensor(g) for g in gradients)
+        # Partial derivatives are wanted: one input may be computed from another, or be the same tensor. So each gets a
+        # node of its own, at which differentiation stops.
+        saved = self.saved[: len(self.edges)]
+        inputs = [_Alias.apply(x) if need else x for x, need in zip(saved, self.needs_input_grad, strict=True)]
         targets = [x for x, needed in zip(inputs, self.needs_input_grad, strict=True) if needed]
         found = iter(grad(self.composite(*inputs), targets, grad_output, create_graph=True))
         return tuple(next(found) if needed else None for needed in self.needs_input_grad)
+
+
+class _Alias(Function):
+    """The same tensor, as a node of its own."""
+
+    is_view = True
+
+    def forward(self, x: Array) -> Array:
+        return x
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output
 
 
 def backward(
@@ -273,7 +300,7 @@ def backward(
         if not create_graph:  # two leaves must not share one block of memory: a later in-place change would reach both
             block = _memory(found.data)
             if id(block) in owned or 0 in found.data.strides:
-                leaf.grad = _tensor_type._wrap(found.data.copy(), None, Version())
+                leaf.grad = _constant_tensor(found.data.copy())
             owned.add(id(block))
 
 
@@ -302,9 +329,10 @@ def grad(
     """
     output_list = [outputs] if isinstance(outputs, _tensor_type) else list(outputs)
     input_list = [inputs] if isinstance(inputs, _tensor_type) else list(inputs)
-    seeds = [grad_outputs] if grad_outputs is None or isinstance(grad_outputs, _tensor_type) else list(grad_outputs)
-    if len(seeds) == 1:
-        seeds = seeds * len(output_list)
+    if grad_outputs is None:
+        seeds: list[Tensor | None] = [None] * len(output_list)
+    else:
+        seeds = [grad_outputs] if hasattr(grad_outputs, "dtype") else list(grad_outputs)
     if len(seeds) != len(output_list):
         raise GraphError(f"grad: {len(output_list)} outputs were given but {len(seeds)} grad_outputs")
     for index, tensor in enumerate(input_list):
@@ -317,9 +345,10 @@ def grad(
     targets = [_source_of(tensor) for tensor in input_list]
     _walk(roots, targets, collected, create_graph, create_graph if retain_graph is None else retain_graph)
     results = tuple(collected.get(target) for target in targets)
-    if not allow_unused and None in [None if result is None else True for result in results]:
+    unused = [index for index, result in enumerate(results) if result is None]
+    if unused and not allow_unused:
         raise GraphError(
-            f"grad: the outputs do not depend on input {results.index(None)}; pass allow_unused=True to get None for it"
+            f"grad: the outputs do not depend on input {unused[0]}; pass allow_unused=True to get None for it"
         )
     return results
 
@@ -429,9 +458,9 @@ def _seed_gradient(output: "Tensor", gradient: "Tensor | None") -> "Tensor":
                 "gradient: reduce it (for example .sum()) or pass gradient="
             )
         ones = backend.of(output.data).xp.ones_like(output.data)
-        return _tensor_type._wrap(ones, None, Version())
+        return _constant_tensor(ones)
     if not isinstance(gradient, _tensor_type):
-        gradient = _tensor_type._wrap(backend.of(output.data).asarray(gradient, output.dtype), None, Version())
+        gradient = _constant_tensor(backend.of(output.data).asarray(gradient, output.dtype))
     if gradient.shape != output.shape:
         raise ShapeError(f"backward: gradient has shape {gradient.shape} but the output has shape {output.shape}")
     return gradient
@@ -441,6 +470,14 @@ def _source_of(value: Any) -> Source:
     if not isinstance(value, _tensor_type) or not value.requires_grad:
         return None
     return value if value.grad_fn is None else value.grad_fn
+
+
+def _constant_tensor(array: Array) -> "Tensor":
+    return _tensor_type._wrap(array, None, Version())
+
+
+def _dtype_of(x: Any) -> np.dtype[Any]:
+    return x.dtype if hasattr(x, "dtype") else _WEAK
 
 
 def _constant(value: Any) -> Any:
@@ -462,7 +499,8 @@ def _check_one_backend(cls: type[Function], arrays: Sequence[Any]) -> None:
         if kind is None or type(array) is kind is np.ndarray:
             kind = type(array)
             continue
-        names = [parameter for parameter in inspect.signature(cls.forward).parameters if parameter != "self"]
+        parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         names += [f"input {i}" for i in range(len(names), len(arrays))]
         backend.common(cls.__name__, {n: a for n, a in zip(names, arrays, strict=False) if hasattr(a, "dtype")})
         return

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dlcore import ops
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, asarray
 from kernels.errors import ArgumentError, ShapeError
 from kernels.geometry import Padding, Size
 
@@ -253,7 +253,7 @@ def cross_entropy(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         ShapeError, DTypeError: shapes or dtypes do not fit.
     """
     _check_reduction("cross_entropy", reduction)
-    return ops.CrossEntropy.apply(x, labels=target.data if isinstance(target, Tensor) else target, reduction=reduction)
+    return ops.CrossEntropy.apply(x, labels=asarray(target).data, reduction=reduction)
 
 
 def binary_cross_entropy_with_logits(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:

@@ -24,7 +24,7 @@ def save(source: Module | Mapping[str, Array], path: str | os.PathLike[str]) -> 
     on which backend the arrays were.
     """
     arrays = source.state_dict() if isinstance(source, Module) else source
-    content = serialize({name: np.ascontiguousarray(backend.to_numpy(array)) for name, array in arrays.items()})
+    content = serialize({name: np.asarray(backend.to_numpy(array), order="C") for name, array in arrays.items()})
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
 

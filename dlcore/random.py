@@ -100,10 +100,11 @@ class Generator:
 
     def bernoulli(self, shape: Shape, p: float, purpose: str = "bernoulli") -> Array:
         """Booleans that are True with probability `p`, resolved to 2**-32."""
-        if p >= 1.0:
+        threshold = round(max(p, 0.0) * 2**32)
+        if threshold >= 2**32:
             return self.xp.ones(shape, dtype=bool)
         words = self.words(_size(shape), purpose)
-        result: Array = (words < self.xp.uint32(round(max(p, 0.0) * 2**32) & 0xFFFFFFFF)).reshape(shape)
+        result: Array = (words < self.xp.uint32(threshold)).reshape(shape)
         return result
 
     def permutation(self, n: int, purpose: str = "permutation") -> npt.NDArray[np.int64]:

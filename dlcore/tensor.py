@@ -240,7 +240,9 @@ class Tensor:
 
     def _compare(self, name: str, other: Operand) -> "Tensor":
         function: Callable[..., Array] = getattr(self.backend.xp, name)
-        array = other.data if isinstance(other, Tensor) else other
+        array = other.data if isinstance(other, Tensor) else other.item() if isinstance(other, np.generic) else other
+        if hasattr(array, "dtype"):
+            backend.common(name, {"self": self.data, "other": array})
         return Tensor._wrap(_checked(backend.pointwise(function, self.data, array)), None, Version())
 
     # ---- functions of each element ----------------------------------------------------------------------------------
@@ -286,7 +288,8 @@ class Tensor:
 
     def argmax(self, axis: int | None = None) -> "Tensor":
         """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
-        return Tensor._wrap(_checked(self.data.argmax(axis=axis)), None, Version())
+        along = None if axis is None else ops.normalize_axis("argmax", axis, self.ndim)
+        return Tensor._wrap(_checked(self.data.argmax(axis=along)), None, Version())
 
     def softmax(self, axis: int = -1) -> "Tensor":
         """eˣ / Σ eˣ along `axis`, without overflow."""
@@ -305,7 +308,7 @@ class Tensor:
 
     def flatten(self, start_axis: int = 0) -> "Tensor":
         """All axes from `start_axis` on as one."""
-        kept = self.shape[: start_axis % max(self.ndim, 1)]
+        kept = self.shape[: ops.normalize_axis("flatten", start_axis, max(self.ndim, 1))]
         return self.reshape((*kept, int(np.prod(self.shape[len(kept) :], dtype=np.int64))))
 
     def permute_dims(self, axes: Sequence[int]) -> "Tensor":
@@ -428,13 +431,15 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     parts = [asarray(t) for t in tensors]
     if not parts:
         raise ArgumentError("stack: expected at least one tensor, got none")
-    position = axis % (parts[0].ndim + 1)
+    position = ops.normalize_axis("stack", axis, parts[0].ndim + 1)
     return concat([t.reshape((*t.shape[:position], 1, *t.shape[position:])) for t in parts], axis=position)
 
 
 def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     """Elements of `a` where the condition holds, of `b` elsewhere."""
     mask = condition.data if isinstance(condition, Tensor) else condition
+    if not (hasattr(a, "dtype") or hasattr(b, "dtype")):
+        a = _as_array(a, None)  # of two numbers, too, comes float32
     return ops.Where.apply(mask, a, b)
 
 
@@ -442,12 +447,15 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None)
     """`data` as an array: where it lies, or on `on`; lists and numbers go to the active backend."""
     if isinstance(data, Tensor):
         data = data.data
-    if hasattr(data, "dtype"):
+    is_array = hasattr(data, "dtype")
+    values = data if is_array else np.asarray(data, dtype=dtype)
+    if values.dtype.kind not in "biuf":
+        raise DTypeError(
+            f"expected real numbers (an array, or lists of equal lengths), got {values.dtype} {data!r:.60}"
+        )
+    if is_array:
         owner = on or backend.of(data)
         return owner.asarray(data, dtype)
-    values = np.asarray(data, dtype=dtype)
-    if values.dtype.kind not in "biuf":
-        raise DTypeError(f"expected numbers (nested lists of equal lengths), got {type(data).__name__} {data!r:.60}")
     if dtype is None and values.dtype == np.float64:
         values = values.astype(np.float32)
     return (on or backend.current()).asarray(values)

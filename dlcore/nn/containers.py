@@ -21,6 +21,8 @@ class Sequential(Module):
         for name, layer in named.items():
             if not isinstance(layer, Module):
                 raise ArgumentError(f"Sequential: layer {name} must be a Module, got {type(layer).__qualname__}")
+            if hasattr(self, name) or not name or "." in name:
+                raise ArgumentError(f"Sequential: a layer cannot be called {name!r}: choose a name without dots, unused")
             setattr(self, name, layer)
 
     def forward(self, x: Tensor) -> Tensor:

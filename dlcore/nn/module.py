@@ -15,7 +15,7 @@ from dlcore import backend
 from dlcore.autograd import no_grad
 from dlcore.backend import Backend
 from dlcore.nn.summary import Row, Summary
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, zeros
 from kernels.errors import StateDictError
 from kernels.types import Array
 
@@ -188,7 +188,7 @@ class Module:
         token = _observer.set(observe)
         try:
             with no_grad(), backend.using(self.backend):
-                self.eval()(Tensor(backend.xp.zeros((1, *input_shape), dtype=dtype)))
+                self.eval()(zeros((1, *input_shape), dtype))
         finally:
             _observer.reset(token)
             for module, mode in modes.items():

@@ -19,6 +19,7 @@ from dlcore.ops.shape import (
     Reshape,
     SumTo,
     Transfer,
+    normalize_axis,
 )
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "Tanh",
     "Transfer",
     "Where",
+    "normalize_axis",
 ]

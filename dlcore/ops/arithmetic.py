@@ -90,9 +90,11 @@ class Power(Function):
         a, b, y = self.saved
         grad_a = grad_b = None
         if self.needs_input_grad[0]:
-            # The power rule; a constant exponent of 0 must not meet 0 ** -1.
-            constant_zero = isinstance(b, (int, float)) and b == 0
-            grad_a = grad_output * 0.0 if constant_zero else grad_output * (b * a ** (b - 1))
+            # The power rule; an exponent of 0 must not meet 0 ** -1.
+            if not isinstance(b, (int, float)):
+                grad_a = grad_output * (b * a ** (b - 1 + ((a.data == 0) & (b.data == 0))))
+            else:
+                grad_a = grad_output * (b * a ** (b - 1)) if b != 0 else grad_output * 0.0
         if self.needs_input_grad[1]:
             is_zero = (a.data if hasattr(a, "data") else y.data * 0 + a) == 0
             grad_b = grad_output * y * Log.apply(is_zero + a)

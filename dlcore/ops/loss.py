@@ -21,31 +21,34 @@ class CrossEntropy(Fused):
     def forward(self, x: Array, *, labels: Array, reduction: str) -> Array:
         check_labels(x, labels)
         xp = backend.of(x).xp
-        self.one_hot = (xp.arange(x.shape[1]) == labels[:, None]).astype(x.dtype)
+        self.labels = labels
         self.reduction = reduction
         log_probability = log_softmax(x, axis=1)
         self.probability = xp.exp(log_probability)
         self.save(x)
-        losses = -(log_probability * self.one_hot).sum(axis=1)
+        losses = -xp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
         return losses if reduction == "none" else self._reduce(losses.sum(), len(losses))
 
     def _reduce(self, total: Array, count: int) -> Array:
         return total / count if self.reduction == "mean" else total
 
     def backward_arrays(self, grad_output: Array) -> Array:
-        per_row = grad_output[:, None] if self.reduction == "none" else self._reduce(grad_output, len(self.one_hot))
-        gradient: Array = (self.probability - self.one_hot) * per_row
+        per_row = grad_output[:, None] if self.reduction == "none" else self._reduce(grad_output, len(self.labels))
+        one_hot = backend.of(self.labels).xp.arange(self.probability.shape[1]) == self.labels[:, None]
+        gradient: Array = (self.probability - one_hot) * per_row
         return gradient
 
     def composite(self, x: "Tensor") -> "Tensor":  # type: ignore[override]
-        losses = -(x.log_softmax(axis=1) * self.one_hot).sum(axis=1)
+        rows = backend.of(self.labels).xp.arange(len(self.labels))
+        losses = -x.log_softmax(axis=1)[rows, self.labels]
         if self.reduction == "none":
             return losses
         return losses.mean() if self.reduction == "mean" else losses.sum()
 
 
 def check_labels(x: Array, labels: Array) -> None:
-    """The shapes that cross-entropy needs; and, where reading them does not wait for a device, the labels' range."""
+    """The backend and shapes that cross-entropy needs; and, where reading them does not wait for a device, the labels' range."""
+    backend.common("cross_entropy", {"x": x, "target": labels})
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ShapeError(
             f"cross_entropy: expected logits of shape (N, C) and labels of shape (N,), got {x.shape} and {labels.shape}"

@@ -3,12 +3,13 @@
 Among equals the maximum, and so its gradient, belongs to the first.
 """
 
+import math
 from typing import TYPE_CHECKING
 
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
-from dlcore.ops.shape import BroadcastTo
+from dlcore.ops.shape import BroadcastTo, normalize_axis
 from kernels.errors import ShapeError
 from kernels.types import Array
 
@@ -22,10 +23,11 @@ def normalize_axes(operation: str, axis: Axis, ndim: int) -> tuple[int, ...]:
     """Axes as sorted numbers from 0; None means all of them."""
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) != len(axes):
-        raise ShapeError(f"{operation}: axis {axis} does not fit an array of {ndim} dimensions")
-    return tuple(sorted(a % ndim for a in axes))
+    given = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    axes = sorted({normalize_axis(operation, a, ndim) for a in given})
+    if len(axes) != len(given):
+        raise ShapeError(f"{operation}: axis {axis} names an axis twice")
+    return tuple(axes)
 
 
 class Sum(Function):
@@ -49,7 +51,8 @@ class Max(Function):
             raise ShapeError(f"max: no maximum over axis {axis} of an array of shape {x.shape}: it is empty")
         xp = backend.of(x).xp
         kept = tuple(a for a in range(x.ndim) if a not in axes)
-        rows = x.transpose(kept + axes).reshape(*(x.shape[a] for a in kept), -1)  # the reduced axes as one, last
+        # The reduced axes as one, last.
+        rows = x.transpose(kept + axes).reshape(*(x.shape[a] for a in kept), math.prod(x.shape[a] for a in axes))
         first = rows.argmax(axis=-1)[..., None]
         if self.needs_input_grad[:1] == (True,):
             one_hot = xp.arange(rows.shape[-1]) == first
@@ -66,7 +69,7 @@ class Softmax(Function):
     """y = eˣ / Σ eˣ along one axis; the Jacobian is diag(y) - y yᵀ."""
 
     def forward(self, x: Array, *, axis: int) -> Array:
-        self.axis = axis
+        self.axis = axis = normalize_axis("softmax", axis, x.ndim)
         e = pointwise(backend.of(x).xp.exp, x - x.max(axis=axis, keepdims=True))
         y: Array = e / e.sum(axis=axis, keepdims=True)
         self.save(y)
@@ -81,7 +84,7 @@ class LogSoftmax(Function):
     """y = x - ln Σ eˣ along one axis, without overflow."""
 
     def forward(self, x: Array, *, axis: int) -> Array:
-        self.axis = axis
+        self.axis = axis = normalize_axis("log_softmax", axis, x.ndim)
         y = log_softmax(x, axis)
         self.save(y)
         return y

@@ -4,6 +4,7 @@ The inverse pairs: reshape ↔ reshape, permute ↔ permute, broadcast ↔ sum, 
 """
 
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from dlcore.tensor import Tensor
 
 Shape = tuple[int, ...]
+
+
+def normalize_axis(operation: str, axis: int, ndim: int) -> int:
+    """An axis as a number from 0; negative ones count from the end."""
+    if not -ndim <= axis < ndim:
+        raise ShapeError(f"{operation}: axis {axis} does not fit an array of {ndim} dimensions")
+    return operator.index(axis) % ndim
 
 
 class Reshape(Function):
@@ -40,9 +48,9 @@ class PermuteDims(Function):
     is_view = True
 
     def forward(self, x: Array, *, axes: Shape) -> Array:
-        if sorted(axis % max(x.ndim, 1) for axis in axes) != list(range(x.ndim)):
+        self.axes = tuple(normalize_axis("permute_dims", axis, x.ndim) for axis in axes)
+        if sorted(self.axes) != list(range(x.ndim)):
             raise ShapeError(f"permute_dims: axes {axes} are no permutation of the {x.ndim} axes of shape {x.shape}")
-        self.axes = tuple(axis % x.ndim for axis in axes)
         return x.transpose(self.axes)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -109,10 +117,10 @@ class PutItem(Function):
         xp = backend.of(x).xp
         y: Array = xp.zeros(shape, dtype=x.dtype)
         parts = index if isinstance(index, tuple) else (index,)
-        if any(isinstance(part, list) or getattr(part, "ndim", 0) for part in parts):
-            xp.add.at(y, index, x)
+        if all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts):
+            y[index] = x  # a view of y: nothing repeats
         else:
-            y[index] = x
+            xp.add.at(y, index, x)
         return y
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -123,7 +131,7 @@ class Concat(Function):
     """Arrays joined along an axis that exists."""
 
     def forward(self, *arrays: Array, axis: int) -> Array:
-        self.axis = axis % arrays[0].ndim
+        self.axis = normalize_axis("concat", axis, arrays[0].ndim)
         first = list(arrays[0].shape)
         for number, array in enumerate(arrays):
             shape = list(array.shape)

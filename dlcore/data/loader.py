@@ -1,0 +1,115 @@
+"""DataLoader: a dataset as batches of Tensors on one backend."""
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+
+from dlcore import random
+from dlcore.backend import Backend, current, get
+from dlcore.data.dataset import Dataset, Pair
+from dlcore.data.prefetch import Prefetcher
+from dlcore.tensor import Tensor
+from kernels.errors import ArgumentError, DataError
+
+
+class DataLoader:
+    """Iterates over a dataset in batches (x, y) of Tensors.
+
+    The order of an epoch is a pure function of `seed` and the epoch's number, so a run repeats exactly, on
+    every backend. A background thread cuts the next batches on the host; the transfer to the backend happens
+    in the thread that iterates. A batch is the caller's own: changing it does not change the dataset.
+
+    Args:
+        dataset: where the items come from.
+        batch_size: items per batch.
+        shuffle: a new random order in each epoch, instead of the dataset's order.
+        drop_last: leave out the last batch where it is smaller than the others.
+        seed: of the shuffles; None derives one from the default generator's, when the loader is made.
+        prefetch: how many batches are cut ahead of time; 0 cuts them in the iterating thread.
+        backend: where the batches go, a Backend or its name; None is the one active when an iteration starts.
+
+    Attributes:
+        epoch: the number of the next epoch, from 0. It advances when the last batch of an epoch is handed
+            out; an iteration that is left early is begun again by the next one, in the same order.
+
+    Raises:
+        ArgumentError: batch_size is below 1, or prefetch below 0.
+        DataError: the dataset is empty, or drop_last leaves no batch.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int = 1,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        seed: int | None = None,
+        prefetch: int = 2,
+        backend: Backend | str | None = None,
+    ) -> None:
+        _check_integer("batch_size", batch_size, least=1)
+        _check_integer("prefetch", prefetch, least=0)
+        if len(dataset) == 0:
+            raise DataError("DataLoader: the dataset is empty")
+        if drop_last and len(dataset) < batch_size:
+            raise DataError(
+                f"DataLoader: drop_last leaves no batch: {len(dataset)} items, but batch_size is {batch_size}"
+            )
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.prefetch = prefetch
+        self.backend = None if backend is None else get(backend)
+        self.epoch = 0
+        unseeded = random.default_generator().spawn("loader")
+        self._generator = unseeded if seed is None else random.Generator(seed)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let the next iteration be that of epoch number `epoch`, counted from 0."""
+        _check_integer("epoch", epoch, least=0)
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        return len(self._starts())
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        return self.batches()
+
+    def batches(self, backend: Backend | str | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """One epoch of batches on `backend`; without it, on the loader's own, else on the active one."""
+        target = self.backend or current() if backend is None else get(backend)
+        return self._epoch(target)
+
+    def _epoch(self, target: Backend) -> Iterator[tuple[Tensor, Tensor]]:
+        epoch, count = self.epoch, len(self)
+        cut = self._cut(epoch)
+        source = Prefetcher(cut, self.prefetch) if self.prefetch else cut
+        try:
+            for number, (x, y) in enumerate(source, start=1):
+                if number == count:
+                    self.epoch = epoch + 1
+                yield Tensor(target.asarray(x)), Tensor(target.asarray(y))
+        finally:
+            source.close()
+
+    def _cut(self, epoch: int) -> Generator[Pair]:
+        """The batches of an epoch as host arrays of their own (indexing by an array copies)."""
+        order = np.arange(len(self.dataset))
+        if self.shuffle:
+            order = self._generator.spawn(f"epoch {epoch}").permutation(len(self.dataset))
+        for start in self._starts():
+            yield self.dataset[order[start : start + self.batch_size]]
+
+    def _starts(self) -> range:
+        """The first item of each batch."""
+        items = len(self.dataset)
+        end = items - items % self.batch_size if self.drop_last else items
+        return range(0, end, self.batch_size)
+
+
+def _check_integer(name: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ArgumentError(f"DataLoader: {name} must be an integer of at least {least}, got {value!r}")

@@ -1,0 +1,151 @@
+"""What happens around training: hooks at five moments, and the callbacks that most runs want.
+
+A callback sees the whole Trainer: `trainer.network`, `.optimizer`, `.epoch`, `.step`, `.batches` (of an epoch, if
+known), `.running` (the epoch's loss and metrics when they were last read) and `.history`. Setting
+`trainer.should_stop = True` ends training after the current epoch.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dlcore.io import save
+from dlcore.files import replacing
+from dlcore.train.history import Record, is_better
+from kernels.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from dlcore.train.trainer import Trainer
+
+
+class Callback:
+    """Base of callbacks; each hook does nothing unless overridden."""
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Before the first epoch."""
+
+    def on_epoch_start(self, trainer: "Trainer") -> None:
+        """Before an epoch's first batch; `trainer.epoch` is its number, from 1."""
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """After a parameter update. Runs often: don't read arrays here, that would wait for the device."""
+
+    def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
+        """After an epoch and its validation; `record` holds its figures and is the last one of the history."""
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """After the last epoch; also when training was broken off by an error or by Ctrl-C."""
+
+
+class EarlyStopping(Callback):
+    """End training when a figure has not become better for some epochs, and go back to the best weights.
+
+    Args:
+        monitor: the figure to watch; a name that ends in "loss" is better when smaller, any other when larger.
+        patience: how many epochs without a better value to wait for.
+        min_delta: how much better a value must be to count.
+        restore_best: put the best epoch's weights back when training ends (a copy is kept beside the network).
+
+    Raises:
+        ArgumentError: an option is out of range; when training starts: there is no figure of that name.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "validation_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best: bool = True,
+    ) -> None:
+        if patience < 1 or min_delta < 0:
+            raise ArgumentError(
+                f"EarlyStopping: expected patience of at least 1 and min_delta of at least 0, "
+                f"got patience={patience}, min_delta={min_delta}"
+            )
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.restore_best = restore_best
+        self.best = math.nan
+        self.best_epoch = 0
+        self._weights: dict[str, Any] = {}
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Check that the figure will be there; begin to wait."""
+        _check_monitor("EarlyStopping", self.monitor, trainer)
+        self.best, self.best_epoch, self._weights = math.nan, trainer.epoch, {}
+
+    def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
+        """Compare with the best so far."""
+        if is_better(self.monitor, record[self.monitor], self.best, self.min_delta):
+            self.best, self.best_epoch = record[self.monitor], trainer.epoch
+            if self.restore_best:
+                self._weights = {name: array.copy() for name, array in trainer.network.state_dict().items()}
+        elif trainer.epoch - self.best_epoch >= self.patience:
+            trainer.should_stop = True
+
+    def on_fit_end(self, trainer: "Trainer") -> None:
+        """Go back to the best weights."""
+        if self._weights:
+            trainer.network.load_state_dict(self._weights)
+
+
+class SaveWeights(Callback):
+    """Write the network's weights to a safetensors file after each epoch, or after each that was the best so far.
+
+    Args:
+        path: the file, replaced in one piece each time.
+        monitor: the figure that must have become better (see `EarlyStopping`); None: write every epoch.
+
+    Raises:
+        ArgumentError: when training starts: there is no figure of that name.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], monitor: str | None = None) -> None:
+        self.path = Path(path)
+        self.monitor = monitor
+        self._best = math.nan
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Check that the figure will be there."""
+        if self.monitor is not None:
+            _check_monitor("SaveWeights", self.monitor, trainer)
+
+    def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
+        """Write, if it is the best so far."""
+        if self.monitor is not None:
+            if not is_better(self.monitor, record[self.monitor], self._best):
+                return
+            self._best = record[self.monitor]
+        save(trainer.network, self.path)
+
+
+class MetricsFile(Callback):
+    """Keep a file with one line per epoch, each a JSON object of that epoch's figures (infinite or NaN: null).
+
+    After each epoch the file is replaced in one piece, so that a reader never meets half a line. It holds what seed and
+    data determine, and no times: the same run gives the same file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
+        """Write all epochs so far."""
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(_json_line(each) for each in trainer.history), encoding="utf-8")
+
+
+def _json_line(record: Record) -> str:
+    finite = {name: value if math.isfinite(value) else None for name, value in record.items()}
+    return json.dumps(finite) + "\n"
+
+
+def _check_monitor(callback: str, monitor: str, trainer: "Trainer") -> None:
+    if monitor not in trainer.figures:
+        raise ArgumentError(
+            f"{callback}: there is no figure {monitor!r} to monitor, only {', '.join(trainer.figures)}"
+            + ("; give fit validation data" if monitor.startswith("validation_") else "")
+        )

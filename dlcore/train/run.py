@@ -1,0 +1,151 @@
+"""A run folder: everything that one training run leaves behind, and all that is needed to use its network again.
+
+    config.json        what was trained, on what, how (`RunConfig`)
+    metrics.jsonl      one line of figures per epoch
+    model.safetensors  the weights
+    results.json       the test figures of those weights
+    *.png              pictures, where matplotlib is installed
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from dlcore.files import replacing
+from kernels.errors import ArgumentError, FileFormatError
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was, in the words of the command line.
+
+    Attributes:
+        dlcore: the version that wrote it.
+        model, data: their names.
+        input_shape: of one example, (C, H, W).
+        classes: the names of the classes, in the order of the outputs.
+        epochs, batch_size, optimizer, learning_rate, weight_decay, seed: as given, or the defaults.
+        backend, threads: where it ran.
+    """
+
+    dlcore: str
+    model: str
+    data: str
+    input_shape: tuple[int, ...]
+    classes: tuple[str, ...]
+    epochs: int
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    backend: str
+    threads: int
+
+    @classmethod
+    def from_json(cls, values: Any) -> "RunConfig":
+        """A configuration from what JSON gave.
+
+        Raises:
+            ValueError: a field is missing, unknown or of another type; says which.
+        """
+        if not isinstance(values, dict):
+            raise ValueError(f"expected an object, found {type(values).__name__}")
+        names = {field.name: field.type for field in fields(cls)}
+        if missing := [name for name in names if name not in values]:
+            raise ValueError(f"{missing[0]!r} is missing")
+        if unknown := [name for name in values if name not in names]:
+            raise ValueError(f"{unknown[0]!r} is unknown")
+        shape, classes = values["input_shape"], values["classes"]
+        if not _is_list_of(shape, int) or not 1 <= len(shape) <= 3 or not all(0 < size <= 1 << 16 for size in shape):
+            raise ValueError("'input_shape' is no list of one to three lengths")
+        if not _is_list_of(classes, str) or not classes:
+            raise ValueError("'classes' is no list of names")
+        for name, expected in names.items():
+            if isinstance(expected, type) and not _is_a(values[name], expected):
+                raise ValueError(f"{name!r} is no {expected.__name__}")
+        return cls(**values | {"input_shape": tuple(shape), "classes": tuple(classes)})
+
+
+class RunFolder:
+    """The files of one run; see the top of this file. Make one with `create`, read one with `open`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.jsonl"
+        self.weights = path / "model.safetensors"
+        self.results = path / "results.json"
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """A new folder, or an existing empty one.
+
+        Raises:
+            ArgumentError: there is something in it already, or it is a file. Nothing is changed then.
+            OSError: it cannot be made.
+        """
+        folder = cls(Path(path))
+        folder.check_unused()
+        folder.path.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """The folder of a run that has reached the end of its first epoch.
+
+        Raises:
+            ArgumentError: it holds no run, or no weights.
+        """
+        folder = cls(Path(path))
+        if not folder.config.is_file():
+            raise ArgumentError(f"{path} is no run folder: it has no {folder.config.name}")
+        if not folder.weights.is_file():
+            raise ArgumentError(f"{path} has no {folder.weights.name}: that run ended before its first epoch did")
+        return folder
+
+    def check_unused(self) -> None:
+        """Raise ArgumentError if there is something at this path already, other than an empty folder."""
+        if self.path.is_dir():
+            if any(self.path.iterdir()):
+                raise ArgumentError(f"{self.path} is not empty; name another run folder, nothing was changed in this one")
+        elif self.path.exists():
+            raise ArgumentError(f"{self.path} is a file; name another run folder")
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write config.json."""
+        write_json(self.config, asdict(config))
+
+    def read_config(self) -> RunConfig:
+        """Read config.json.
+
+        Raises:
+            FileFormatError: it is damaged, or not one of ours.
+        """
+        try:
+            return RunConfig.from_json(json.loads(self.config.read_text(encoding="utf-8")))
+        except (ValueError, RecursionError) as error:  # what json raises derives from ValueError
+            raise FileFormatError(f"{self.config}: not the configuration of a run: {error}") from error
+
+    def files(self) -> list[str]:
+        """The names of the finished files in it, text and weights before pictures."""
+        names = [path.name for path in self.path.iterdir() if path.is_file() and not path.name.startswith(".")]
+        return sorted(names, key=lambda name: (name.endswith(".png"), name))
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write an object as JSON a person can read; the file is replaced in one piece."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_a(value: Any, expected: type) -> bool:
+    if expected is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, expected) and not isinstance(value, bool)
+
+
+def _is_list_of(values: Any, expected: type) -> bool:
+    return isinstance(values, list) and all(_is_a(value, expected) for value in values)

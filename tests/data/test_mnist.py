@@ -1,0 +1,107 @@
+import gzip
+import hashlib
+import importlib
+
+import numpy as np
+import pytest
+
+import dlcore.data as data
+from dlcore.data import cache
+from dlcore.data.download import RemoteFile
+from kernels.errors import DataUnavailableError, FileFormatError
+
+mnist_module = importlib.import_module("dlcore.data.mnist")  # the package's name `mnist` is the function
+
+
+def idx(array):
+    shape = b"".join(length.to_bytes(4, "big") for length in array.shape)
+    return bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
+
+
+@pytest.fixture
+def small(monkeypatch, mirror, tmp_path):
+    """A small MNIST, served by a mirror and not on this machine."""
+    rng = np.random.default_rng(0)
+    contents = []
+    for count in (20, 10):
+        contents.append(idx(rng.integers(0, 256, (count, 28, 28), np.uint8)))
+        contents.append(idx((np.arange(count) % 10).astype(np.uint8)))
+    files = tuple(
+        RemoteFile(file.name, len(content), hashlib.sha256(content).hexdigest())
+        for file, content in zip(mnist_module._FILES, contents, strict=True)
+    )
+    mirror.files = {file.name: gzip.compress(content) for file, content in zip(files, contents, strict=True)}
+    monkeypatch.setattr(mnist_module, "_FILES", files)
+    monkeypatch.setattr(mnist_module, "_MIRRORS", (mirror.url,))
+    monkeypatch.setattr("dlcore.data.download._PAUSES", (0.0,))
+    monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("DLCORE_DATA", raising=False)
+    return mirror
+
+
+def test_downloaded_once_then_found(small, tmp_path):
+    train, test = data.mnist()
+    assert [(len(part), part.input_shape, part.num_classes) for part in (train, test)] == [
+        (20, (1, 28, 28), 10),
+        (10, (1, 28, 28), 10),
+    ]
+    assert train.y.tolist() == [*range(10)] * 2
+    assert sorted(path.name for path in (tmp_path / "cache/data/mnist").iterdir()) == sorted(small.files)
+    small.requests.clear()
+    again, _ = data.mnist()
+    np.testing.assert_array_equal(again.x, train.x)
+    assert small.requests == []
+
+
+@pytest.mark.parametrize("folder", ["", "mnist"])
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_found_where_dlcore_data_points(small, monkeypatch, tmp_path, folder, is_compressed):
+    own = tmp_path / "own" / folder
+    own.mkdir(parents=True)
+    for name, content in small.files.items():
+        path = own / name if is_compressed else own / name.removesuffix(".gz")
+        path.write_bytes(content if is_compressed else gzip.decompress(content))
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path / "own"))
+    assert len(data.mnist()[0]) == 20
+    assert small.requests == []
+
+
+def test_offline_says_which_files_to_put_where(small, monkeypatch, tmp_path):
+    small.files.popitem()
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path / "own"))
+    with pytest.raises(DataUnavailableError) as caught:
+        data.mnist()
+    message = str(caught.value)
+    assert message.startswith("mnist: t10k-labels-idx1-ubyte.gz is not on this machine and could not be downloaded")
+    assert f". Put t10k-labels-idx1-ubyte.gz into {tmp_path / 'own' / 'mnist'}, or" in message
+    assert isinstance(caught.value, FileNotFoundError)
+
+
+def test_offline_with_nothing_names_all_files(small):
+    small.files.clear()
+    with pytest.raises(DataUnavailableError) as caught:
+        data.mnist()
+    assert all(file.name in str(caught.value) for file in mnist_module._FILES)
+
+
+def test_another_dataset_under_the_same_names_is_not_taken_for_mnist(small, monkeypatch, tmp_path):
+    name = "t10k-labels-idx1-ubyte.gz"
+    (tmp_path / name).write_bytes(gzip.compress(idx(np.zeros(10, np.uint8))))
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
+    with pytest.raises(FileFormatError, match=f"{name}: damaged, or not the {name} that was expected"):
+        data.mnist()
+
+
+def test_the_real_mnist():
+    folders = cache.data_folders("mnist")
+    paths = [cache._find(file, folders) for file in mnist_module._FILES]
+    if None in paths:
+        pytest.skip("MNIST is not on this machine: set DLCORE_DATA to a folder that holds it, or call mnist() once")
+    train, test = data.mnist()
+    assert (len(train), len(test)) == (60_000, 10_000)
+    assert np.bincount(train.y).tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert np.bincount(test.y).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert test.x.dtype == np.float32
+    assert (test.x.min(), test.x.max()) == (0.0, 1.0)
+    assert test.x.mean() == pytest.approx(0.1325, abs=1e-4)
+    assert train._inputs.nbytes == 47_040_000
