@@ -1,0 +1,69 @@
+"""Which implementation serves a call: decided by the type of its arrays, loaded when first needed."""
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from kernels.errors import ArgumentError, BackendMismatchError, DTypeError
+from kernels.layout import is_cupy
+from kernels.types import Array
+
+#: What `algorithm` may name.
+ALGORITHMS = ("auto", "gemm", "reference")
+
+
+def implementation(operation: str, arrays: dict[str, Array | None], algorithm: str = "auto") -> Any:
+    """The package whose functions take these arrays: `kernels.cpu`, `kernels.cuda` or `kernels.reference`.
+
+    Args:
+        operation: whom error messages name.
+        arrays: the array arguments by name; None for one that was left out.
+        algorithm: one of `ALGORITHMS`.
+
+    Raises:
+        ArgumentError: the algorithm is unknown, or not available for these arrays.
+        DTypeError: an argument is no array.
+        BackendMismatchError: NumPy and CuPy arrays are mixed.
+    """
+    kinds = {name: _kind(operation, name, array) for name, array in arrays.items() if array is not None}
+    if len(set(kinds.values())) > 1:
+        given = ", ".join(f"{name} is a {kind} array" for name, kind in kinds.items())
+        raise BackendMismatchError(
+            f"{operation}: {given}; bring them to one backend first (cupy.asarray or cupy.asnumpy)."
+        )
+    on_gpu = "CuPy" in kinds.values()
+    if algorithm not in ALGORITHMS:
+        raise ArgumentError(f"{operation}: algorithm must be one of {_listed()}, got {algorithm!r}.")
+    if algorithm == "reference" and on_gpu:
+        raise ArgumentError(
+            f'{operation}: algorithm="reference" is loops over NumPy arrays, but the arguments are CuPy arrays.'
+        )
+    return _package("reference" if algorithm == "reference" else "cuda" if on_gpu else "cpu")
+
+
+def _kind(operation: str, name: str, array: object) -> str:
+    if isinstance(array, np.ndarray):
+        return "NumPy"
+    if is_cupy(array):
+        return "CuPy"
+    raise DTypeError(f"{operation}: {name} must be a NumPy or CuPy array, got {type(array).__name__}.")
+
+
+def _listed() -> str:
+    return ", ".join(f'"{name}"' for name in ALGORITHMS)
+
+
+def _package(name: str) -> ModuleType:
+    # Imported here, because kernels.cpu loads Numba, which takes longer than all else together.
+    if name == "cpu":
+        from kernels import cpu
+
+        return cpu
+    if name == "cuda":
+        from kernels import cuda
+
+        return cuda
+    from kernels import reference
+
+    return reference

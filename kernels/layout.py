@@ -1,0 +1,49 @@
+"""The memory layout of 4-D arrays: shapes say (N, C, H, W), memory holds N, H, W, C.
+
+This is the one place that converts; kernels work on the NHWC block inside. With channels innermost, vector
+lanes run over channels on the CPU, tensor cores read them on the GPU, and a 1×1 convolution is one matrix
+product. Convolution weights (K, C, R, S) are laid out alike, as K, R, S, C.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernels.types import Array
+
+
+def array_module(array: Array) -> Any:
+    """The module, `numpy` or `cupy`, whose functions take `array`."""
+    if is_cupy(array):
+        import cupy
+
+        return cupy
+    return np
+
+
+def is_cupy(array: object) -> bool:
+    """Whether `array` is CuPy's; CuPy is not imported to find out."""
+    return type(array).__module__.partition(".")[0] == "cupy"
+
+
+def channels_last(x: Array) -> Array:
+    """The NHWC block of an (N, C, H, W) array, C-contiguous: a view where memory holds it so, else a copy."""
+    return array_module(x).ascontiguousarray(x.transpose(0, 2, 3, 1))
+
+
+def from_channels_last(block: Array) -> Array:
+    """The (N, C, H, W) view of an NHWC block."""
+    return block.transpose(0, 3, 1, 2)
+
+
+def empty(shape: tuple[int, ...], dtype: npt.DTypeLike, xp: Any = np) -> Array:
+    """An uninitialised (N, C, H, W) array in channels-last memory."""
+    N, C, H, W = shape
+    return from_channels_last(xp.empty((N, H, W, C), dtype))
+
+
+def zeros(shape: tuple[int, ...], dtype: npt.DTypeLike, xp: Any = np) -> Array:
+    """A zeroed (N, C, H, W) array in channels-last memory."""
+    N, C, H, W = shape
+    return from_channels_last(xp.zeros((N, H, W, C), dtype))

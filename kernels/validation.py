@@ -1,0 +1,119 @@
+"""What the public functions check, once, before a kernel runs: each check raises one sentence that helps.
+
+A check names the operation and the argument, echoes what was given and says what was expected.
+"""
+
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from kernels.errors import ArgumentError, DTypeError, ShapeError
+from kernels.geometry import Window, argmax_dtype
+from kernels.types import Array
+
+#: (N, C, H, W)
+Shape4: TypeAlias = tuple[int, int, int, int]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def floats(operation: str, **arrays: Array | None) -> None:
+    """All arrays are float32, or all are float64; None stands for one that was left out.
+
+    Raises:
+        DTypeError: one has another element type, or two differ.
+    """
+    given = {name: array.dtype for name, array in arrays.items() if array is not None}
+    first, *others = given
+    for name, dtype in given.items():
+        if dtype not in _FLOATS:
+            raise DTypeError(f"{operation}: {name} is {dtype} but float32 or float64 is expected.")
+    for name in others:
+        if given[name] != given[first]:
+            raise DTypeError(
+                f"{operation}: {first} is {given[first]} but {name} is {given[name]}; convert one of them, "
+                f'for example with {name}.astype("{given[first]}").'
+            )
+
+
+def axes(operation: str, name: str, array: Array, names: str) -> None:
+    """The array has the axes called `names`, such as "(N, C, H, W)", of which only the batch may be empty.
+
+    Raises:
+        ShapeError: it has another number of axes, or an empty one.
+    """
+    if array.ndim != names.count(",") + 1:
+        raise ShapeError(f"{operation}: {name} must have axes {names}, got {name}.shape={array.shape}.")
+    if 0 in array.shape[1:] or (array.shape[0] == 0 and not names.startswith("(N")):
+        raise ShapeError(
+            f"{operation}: {name} has an empty axis ({name}.shape={array.shape}, axes {names}); only the batch "
+            "N may be empty."
+        )
+
+
+def shape4(operation: str, name: str, shape: Any, names: str) -> Shape4:
+    """`shape` as four ints, of which only the batch may be 0.
+
+    Raises:
+        ArgumentError: it is anything else.
+    """
+    try:
+        first, second, third, fourth = (operator.index(size) for size in shape)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{operation}: {name} must be four ints {names}, got {shape!r}.") from None
+    least = 0 if names.startswith("(N") else 1
+    if first < least or min(second, third, fourth) < 1:
+        raise ArgumentError(f"{operation}: {name} must be four positive ints {names}, got {shape!r}.")
+    return first, second, third, fourth
+
+
+def channels(operation: str, x: tuple[str, tuple[int, ...]], weight: tuple[str, tuple[int, ...]], groups: int) -> None:
+    """The input's channels, the weight's and the groups fit.
+
+    Args:
+        operation: whom error messages name.
+        x: the input's name in messages, and its shape (N, C, H, W).
+        weight: the weight's name in messages, and its shape (K, C / groups, R, S).
+        groups: into how many groups channels are split.
+
+    Raises:
+        ArgumentError: `groups` is no positive int.
+        ShapeError: the channels differ, or are not divisible by `groups`.
+    """
+    (x_name, x_shape), (weight_name, weight_shape) = x, weight
+    C, K, group_channels = x_shape[1], weight_shape[0], weight_shape[1]
+    if isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or groups < 1:
+        raise ArgumentError(f"{operation}: groups must be an int of at least 1, got {groups!r}.")
+    echo = f"({x_name}={x_shape}, {weight_name}={weight_shape}, groups={groups})"
+    expected = group_channels * groups
+    if expected != C:
+        raise ShapeError(f"{operation}: x has {C} channels but weight expects {expected} {echo}")
+    if K % groups:
+        raise ShapeError(
+            f"{operation}: weight has {K} output channels, which {groups} groups cannot share equally {echo}"
+        )
+
+
+def shape(operation: str, name: str, array: Array, expected: tuple[int, ...], because: str) -> None:
+    """The array has the shape that follows from the other arguments, which `because` echoes.
+
+    Raises:
+        ShapeError: it has another.
+    """
+    if array.shape != expected:
+        raise ShapeError(f"{operation}: {name}.shape is {array.shape} but {expected} is expected ({because}).")
+
+
+def winners(operation: str, argmax: Array, window: Window) -> None:
+    """`argmax` has the element type that `max_pool2d` gives it.
+
+    Raises:
+        DTypeError: it has another.
+    """
+    expected = argmax_dtype(window.cells)
+    if argmax.dtype != expected:
+        raise DTypeError(
+            f"{operation}: argmax is {argmax.dtype} but max_pool2d returns {expected} for kernel_size="
+            f"{window.kernel_size}."
+        )

@@ -1,0 +1,208 @@
+"""The public functions: one face for all implementations, layout of results, messages for wrong arguments."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels import cpu, cuda, reference
+from kernels.cpu.threads import get_num_threads, set_num_threads
+from kernels.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
+
+PACKAGES = {"cpu": cpu, "cuda": cuda, "reference": reference}
+
+#: Names of the kernels that every implementation has.
+KERNELS = sorted(set(kernels.__all__) - {"OWNER", "matmul"})
+
+
+@pytest.mark.parametrize("package", PACKAGES.values(), ids=PACKAGES)
+@pytest.mark.parametrize("name", KERNELS)
+def test_implementations_share_names_and_signatures(name: str, package: Any) -> None:
+    assert inspect.signature(getattr(package, name)) == inspect.signature(getattr(kernels, name))
+
+
+def test_implementations_have_no_kernel_that_the_face_lacks() -> None:
+    assert set(cpu.__all__) == set(cuda.__all__) == {*KERNELS, "matmul"}
+
+
+def calls() -> dict[str, Callable[[Any], Any]]:
+    """One call of each kernel that returns 4-D arrays, large enough for many blocks and rows."""
+    random = np.random.default_rng(0)
+    x, weight, deep = (
+        random.standard_normal(shape).astype(np.float32) for shape in [(9, 16, 40, 40), (24, 16, 3, 3), (32, 1, 3, 3)]
+    )
+    y, deep_y, pooled = (
+        random.standard_normal(shape).astype(np.float32)
+        for shape in [(9, 24, 38, 38), (9, 32, 38, 38), (9, 16, 13, 13)]
+    )
+    bias = random.standard_normal(24).astype(np.float32)
+    argmax = random.integers(0, 9, pooled.shape).astype(np.uint8)
+    cols = random.standard_normal((9 * 38 * 38, 16 * 9)).astype(np.float32)
+    return {
+        "col2im": lambda k: k.col2im(cols, x.shape, 3),
+        "conv2d": lambda k: k.conv2d(x, weight, bias, activation="relu"),
+        "conv2d_input_grad": lambda k: k.conv2d_input_grad(y, weight, x.shape),
+        "conv2d_weight_grad": lambda k: k.conv2d_weight_grad(x, y, weight.shape),
+        "conv2d, depthwise": lambda k: k.conv2d(x, deep, groups=16),
+        "conv2d_input_grad, depthwise": lambda k: k.conv2d_input_grad(deep_y, deep, x.shape, groups=16),
+        "conv2d_weight_grad, depthwise": lambda k: k.conv2d_weight_grad(x, deep_y, deep.shape, groups=16),
+        "max_pool2d": lambda k: k.max_pool2d(x, 3)[0],
+        "argmax of max_pool2d": lambda k: k.max_pool2d(x, 3)[1],
+        "max_pool2d_grad": lambda k: k.max_pool2d_grad(pooled, argmax, x.shape, 3),
+        "max_pool2d_gather": lambda k: k.max_pool2d_gather(x, argmax, 3),
+        "avg_pool2d": lambda k: k.avg_pool2d(x, 3),
+        "avg_pool2d_grad": lambda k: k.avg_pool2d_grad(pooled, x.shape, 3),
+    }
+
+
+CALLS = calls()
+
+
+@pytest.mark.parametrize("package", [kernels, cuda], ids=["kernels", "cuda"])
+@pytest.mark.parametrize("name", CALLS)
+def test_results_are_channels_last_in_memory(name: str, package: Any) -> None:
+    result = CALLS[name](package)
+    assert result.transpose(0, 2, 3, 1).flags.c_contiguous
+    assert result.flags.writeable
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_results_do_not_depend_on_the_number_of_threads(name: str) -> None:
+    before = get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            set_num_threads(threads)
+            results.append(CALLS[name](kernels))
+    finally:
+        set_num_threads(before)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_the_reference_can_be_asked_for() -> None:
+    random = np.random.default_rng(0)
+    x, weight = random.standard_normal((2, 3, 5, 4)), random.standard_normal((4, 3, 2, 2))
+    y = kernels.conv2d(x, weight, algorithm="reference")
+    np.testing.assert_array_equal(y, reference.conv2d(x, weight))
+    for result in (
+        y,
+        kernels.conv2d_input_grad(y, weight, x.shape, algorithm="reference"),
+        kernels.conv2d_weight_grad(x, y, weight.shape, algorithm="reference"),
+    ):
+        assert result.transpose(0, 2, 3, 1).flags.c_contiguous
+
+
+def test_matmul_takes_matrices() -> None:
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((5, 7)), random.standard_normal((7, 3))
+    np.testing.assert_allclose(kernels.matmul(a, b), a @ b, rtol=1e-13)
+    np.testing.assert_allclose(cuda.matmul(a, b), a @ b, rtol=1e-13)
+
+
+X = np.zeros((8, 3, 32, 32), np.float32)
+WEIGHT = np.zeros((32, 3, 3, 3), np.float32)
+
+
+class CuPyArray:
+    """Looks like CuPy's to the dispatcher, and has nothing else."""
+
+    __module__ = "cupy"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda: kernels.conv2d(X, np.zeros((32, 16, 3, 3), np.float32)),
+            ShapeError,
+            "conv2d: x has 3 channels but weight expects 16 "
+            "(x.shape=(8, 3, 32, 32), weight.shape=(32, 16, 3, 3), groups=1)",
+        ),
+        (
+            lambda: kernels.conv2d(X, WEIGHT[:31, :1], groups=3),
+            ShapeError,
+            "conv2d: weight has 31 output channels, which 3 groups cannot share equally",
+        ),
+        (lambda: kernels.conv2d(X, WEIGHT, groups=0), ArgumentError, "conv2d: groups must be an int of at least 1"),
+        (lambda: kernels.conv2d(X[0], WEIGHT), ShapeError, "conv2d: x must have axes (N, C, H, W), got x.shape=(3, "),
+        (lambda: kernels.conv2d(X, WEIGHT[:0]), ShapeError, "conv2d: weight has an empty axis"),
+        (lambda: kernels.conv2d(X[:, :, :0], WEIGHT), ShapeError, "only the batch N may be empty"),
+        (
+            lambda: kernels.conv2d(X, WEIGHT, WEIGHT[0, 0, 0]),
+            ShapeError,
+            "conv2d: bias.shape is (3,) but (32,) is expected",
+        ),
+        (
+            lambda: kernels.conv2d(X, WEIGHT.astype(np.float64)),
+            DTypeError,
+            "conv2d: x is float32 but weight is float64; convert one of them",
+        ),
+        (lambda: kernels.conv2d(X.astype(int), WEIGHT), DTypeError, "conv2d: x is int64 but float32 or float64"),
+        (lambda: kernels.conv2d(X.tolist(), WEIGHT), DTypeError, "conv2d: x must be a NumPy or CuPy array, got list"),
+        (
+            lambda: kernels.conv2d(X, WEIGHT, algorithm="fft"),
+            ArgumentError,
+            'conv2d: algorithm must be one of "auto", "gemm", "reference", got \'fft\'',
+        ),
+        (
+            lambda: kernels.conv2d(X, WEIGHT, activation="gelu"),  # type: ignore[arg-type]
+            ArgumentError,
+            "conv2d: activation must be None or \"relu\", got 'gelu'",
+        ),
+        (
+            lambda: kernels.conv2d(X, CuPyArray()),  # type: ignore[arg-type]
+            BackendMismatchError,
+            "conv2d: x is a NumPy array, weight is a CuPy array; bring them to one backend first",
+        ),
+        (
+            lambda: kernels.conv2d_input_grad(X, WEIGHT, (8, 3, 32)),  # type: ignore[arg-type]
+            ArgumentError,
+            "conv2d_input_grad: input_shape must be four ints (N, C, H, W), got (8, 3, 32)",
+        ),
+        (
+            lambda: kernels.conv2d_input_grad(X, WEIGHT, (8, 3, 32, 32)),
+            ShapeError,
+            "conv2d_input_grad: grad_output.shape is (8, 3, 32, 32) but (8, 32, 30, 30) is expected",
+        ),
+        (
+            lambda: kernels.conv2d_weight_grad(X, X, (3, 0, 1, 1)),
+            ArgumentError,
+            "conv2d_weight_grad: weight_shape must be four positive ints (K, C/groups, R, S)",
+        ),
+        (
+            lambda: kernels.max_pool2d_grad(X, X, X.shape, 1),  # type: ignore[arg-type]
+            DTypeError,
+            "max_pool2d_grad: argmax is float32 but max_pool2d returns uint8",
+        ),
+        (
+            lambda: kernels.max_pool2d_gather(X, X.astype(np.uint8), 2),
+            ShapeError,
+            "max_pool2d_gather: argmax.shape is (8, 3, 32, 32) but (8, 3, 16, 16) is expected",
+        ),
+        (
+            lambda: kernels.col2im(X[0, 0], (1, 3, 4, 4), 2),
+            ShapeError,
+            "col2im: cols.shape is (32, 32) but (9, 12) is expected",
+        ),
+        (lambda: kernels.matmul(X, X), ShapeError, "matmul: a and b must be matrices (M, K) and (K, N)"),
+    ],
+)
+def test_wrong_arguments_get_one_clear_sentence(
+    call: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_importing_kernels_loads_neither_numba_nor_cupy() -> None:
+    code = "import sys, kernels; print(kernels.OWNER, 'numba' in sys.modules, 'cupy' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["dlcore", "False", "False"]
