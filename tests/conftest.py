@@ -1,0 +1,45 @@
+"""Fixtures and settings of every test. The `backend` fixture stands in the conftest.py above."""
+
+import importlib
+import importlib.util
+import warnings
+from types import ModuleType
+
+import hypothesis
+import pytest
+
+from dlcore import backend as backends
+
+# The same examples in every run, on every machine. The `backend` fixture is set up once per test, not per
+# example; it only chooses where arrays are made, so examples may share it.
+hypothesis.settings.register_profile(
+    "dlcore",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("dlcore")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the `torch` fixture, so that `-m torch` finds it."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "torch" in item.fixturenames:
+            item.add_marker("torch")
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Start every test from the same random numbers."""
+    backends.seed(0)
+
+
+@pytest.fixture(scope="session")
+def torch() -> ModuleType:
+    """PyTorch as a peer to compare with; tests that use it are skipped where it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("PyTorch is not installed (pip install torch==2.13.0)")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("torch")

@@ -1,0 +1,49 @@
+"""Promises of the project as a whole: what is in it, what it needs, what importing it costs."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import dlcore
+import kernels
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_version_is_the_projects() -> None:
+    assert dlcore.__version__ == PROJECT["version"]
+
+
+@pytest.mark.parametrize("package", [dlcore, kernels], ids=["dlcore", "kernels"])
+def test_types_are_shipped(package: object) -> None:
+    assert Path(package.__file__).with_name("py.typed").exists()
+
+
+def test_import_is_light() -> None:
+    """Slow and optional packages are imported by whoever uses them, not by `import dlcore`."""
+    script = "import sys, dlcore; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert "dlcore" in loaded
+    assert not {"cupy", "llvmlite", "matplotlib", "numba", "torch"} & set(loaded)
+
+
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+def test_documents_name_only_extras_and_files_that_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    extras = {extra for group in re.findall(r"\[([a-z0-9,]+)\]\"", text) for extra in group.split(",")}
+    assert extras <= set(PROJECT["optional-dependencies"])
+    paths = re.findall(r"`((?:kernels|dlcore|benchmarks|tests|examples|\.ci)/[\w./]*)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_ci_can_be_run() -> None:
+    assert os.access(ROOT / ".ci" / "run", os.X_OK)
