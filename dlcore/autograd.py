@@ -332,7 +332,7 @@ def grad(
     if grad_outputs is None:
         seeds: list[Tensor | None] = [None] * len(output_list)
     else:
-        seeds = [grad_outputs] if hasattr(grad_outputs, "dtype") else list(grad_outputs)
+        seeds = list(grad_outputs) if isinstance(grad_outputs, (list, tuple)) else [cast("Tensor", grad_outputs)]
     if len(seeds) != len(output_list):
         raise GraphError(f"grad: {len(output_list)} outputs were given but {len(seeds)} grad_outputs")
     for index, tensor in enumerate(input_list):

@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,13 @@ from kernels.philox import philox4x32
 from kernels.types import Array
 
 Shape = int | tuple[int, ...]
+
+
+@dataclass
+class _State:
+    seed: int
+    counters: dict[str, int] = field(default_factory=dict)  # purpose → blocks drawn
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Generator:
@@ -35,17 +43,20 @@ class Generator:
     def __init__(self, seed: int = 0, xp: ModuleType = np) -> None:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**64:
             raise ArgumentError(f"seed: expected an integer from 0 to 2**64 - 1, got {seed!r}")
-        self.seed = int(seed)
         self.xp = xp
-        self._counters: dict[str, int] = {}
-        self._lock = threading.Lock()
+        self._state = _State(int(seed))
+
+    @property
+    def seed(self) -> int:
+        """The key of all draws."""
+        return self._state.seed
 
     def on(self, xp: ModuleType) -> "Generator":
-        """This same generator (shared counters), drawing arrays of another library."""
+        """This same generator (one seed, shared counters), drawing arrays of another library."""
         if xp is self.xp:
             return self
-        twin = Generator(self.seed, xp)
-        twin._counters, twin._lock = self._counters, self._lock
+        twin = Generator(xp=xp)
+        twin._state = self._state
         return twin
 
     def spawn(self, purpose: str) -> "Generator":
@@ -56,10 +67,10 @@ class Generator:
     def words(self, count: int, purpose: str = "words") -> Array:
         """`count` uniform 32-bit words, uint32 of shape (count,)."""
         blocks = -(-count // 4)
-        with self._lock:
-            start = self._counters.get(purpose, 0)
-            self._counters[purpose] = start + blocks
-        return philox4x32(self.xp, count, key=self.seed, stream=_stream(purpose), start=start)
+        with self._state.lock:
+            seed, start = self._state.seed, self._state.counters.get(purpose, 0)
+            self._state.counters[purpose] = start + blocks
+        return philox4x32(self.xp, count, key=seed, stream=_stream(purpose), start=start)
 
     def uniform(
         self,
@@ -115,15 +126,14 @@ class Generator:
 
     def state_dict(self) -> dict[str, Any]:
         """Seed and counters: all there is to continue every stream where it stands."""
-        with self._lock:
-            return {"seed": self.seed, "counters": dict(self._counters)}
+        with self._state.lock:
+            return {"seed": self._state.seed, "counters": dict(self._state.counters)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`."""
-        with self._lock:
-            self.seed = int(state["seed"])
-            self._counters.clear()
-            self._counters.update({str(name): int(count) for name, count in state["counters"].items()})
+        counters = {str(name): int(count) for name, count in state["counters"].items()}
+        with self._state.lock:
+            self._state.seed, self._state.counters = int(state["seed"]), counters
 
     def __repr__(self) -> str:
         return f"Generator(seed={self.seed})"

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dlcore import autograd, backend, ops
 from dlcore.autograd import Function, Version
 from dlcore.backend import Backend
+from dlcore.ops.shape import broadcasting, normalize_axis
 from kernels.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from kernels.types import Array
 
@@ -243,7 +244,7 @@ class Tensor:
         array = other.data if isinstance(other, Tensor) else other.item() if isinstance(other, np.generic) else other
         if hasattr(array, "dtype"):
             backend.common(name, {"self": self.data, "other": array})
-        return Tensor._wrap(_checked(backend.pointwise(function, self.data, array)), None, Version())
+        return Tensor._wrap(_checked(broadcasting(name, function, self.data, array)), None, Version())
 
     # ---- functions of each element ----------------------------------------------------------------------------------
 
@@ -288,7 +289,7 @@ class Tensor:
 
     def argmax(self, axis: int | None = None) -> "Tensor":
         """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
-        along = None if axis is None else ops.normalize_axis("argmax", axis, self.ndim)
+        along = None if axis is None else normalize_axis("argmax", axis, self.ndim)
         return Tensor._wrap(_checked(self.data.argmax(axis=along)), None, Version())
 
     def softmax(self, axis: int = -1) -> "Tensor":
@@ -308,7 +309,7 @@ class Tensor:
 
     def flatten(self, start_axis: int = 0) -> "Tensor":
         """All axes from `start_axis` on as one."""
-        kept = self.shape[: ops.normalize_axis("flatten", start_axis, max(self.ndim, 1))]
+        kept = self.shape[: normalize_axis("flatten", start_axis, max(self.ndim, 1))]
         return self.reshape((*kept, int(np.prod(self.shape[len(kept) :], dtype=np.int64))))
 
     def permute_dims(self, axes: Sequence[int]) -> "Tensor":
@@ -431,7 +432,7 @@ def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     parts = [asarray(t) for t in tensors]
     if not parts:
         raise ArgumentError("stack: expected at least one tensor, got none")
-    position = ops.normalize_axis("stack", axis, parts[0].ndim + 1)
+    position = normalize_axis("stack", axis, parts[0].ndim + 1)
     return concat([t.reshape((*t.shape[:position], 1, *t.shape[position:])) for t in parts], axis=position)
 
 

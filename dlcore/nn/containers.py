@@ -22,7 +22,7 @@ class Sequential(Module):
             if not isinstance(layer, Module):
                 raise ArgumentError(f"Sequential: layer {name} must be a Module, got {type(layer).__qualname__}")
             if hasattr(self, name) or not name or "." in name:
-                raise ArgumentError(f"Sequential: a layer cannot be called {name!r}: choose a name without dots, unused")
+                raise ArgumentError(f"Sequential: no layer can be called {name!r}; choose another name, without dots")
             setattr(self, name, layer)
 
     def forward(self, x: Tensor) -> Tensor:

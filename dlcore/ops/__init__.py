@@ -19,7 +19,6 @@ from dlcore.ops.shape import (
     Reshape,
     SumTo,
     Transfer,
-    normalize_axis,
 )
 
 __all__ = [
@@ -63,5 +62,4 @@ __all__ = [
     "Tanh",
     "Transfer",
     "Where",
-    "normalize_axis",
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
 from dlcore.ops.elementwise import Log
-from dlcore.ops.shape import sum_to
+from dlcore.ops.shape import broadcasting, sum_to
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Add(Function):
     """y = a + b."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        return pointwise(operator.add, a, b)
+        return broadcasting("add", operator.add, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         return _per_input(self, grad_output, grad_output)
@@ -32,7 +32,7 @@ class Subtract(Function):
     """y = a - b."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        return pointwise(operator.sub, a, b)
+        return broadcasting("subtract", operator.sub, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         return _per_input(self, grad_output, -grad_output if self.needs_input_grad[1] else None)
@@ -43,7 +43,7 @@ class Multiply(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(a, b)
-        return pointwise(operator.mul, a, b)
+        return broadcasting("multiply", operator.mul, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         a, b = self.saved
@@ -56,7 +56,7 @@ class Divide(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(a, b)
-        return pointwise(operator.truediv, a, b)
+        return broadcasting("divide", operator.truediv, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         a, b = self.saved
@@ -82,7 +82,7 @@ class Power(Function):
     """y = a ** b. Where a = 0 the gradient for b is taken as 0."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        y: Array = pointwise(operator.pow, a, b)
+        y: Array = broadcasting("power", operator.pow, a, b)
         self.save(a, b, y)
         return y
 

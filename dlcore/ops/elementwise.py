@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
-from dlcore.ops.shape import sum_to
+from dlcore.ops.shape import broadcasting, sum_to
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ class Where(Function):
 
     def forward(self, condition: Array, a: Any, b: Any) -> Array:
         self.condition = condition
-        return pointwise(backend.of(condition).xp.where, condition, a, b)
+        return broadcasting("where", backend.of(condition).xp.where, condition, a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
         _, needs_a, needs_b = self.needs_input_grad

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import kernels
 from dlcore import backend
 from dlcore.autograd import Function
-from dlcore.ops.shape import sum_to
+from dlcore.ops.shape import broadcast, sum_to
 from kernels.errors import DTypeError, ShapeError
 from kernels.types import Array
 
@@ -21,7 +21,7 @@ class Matmul(Function):
     """
 
     def forward(self, a: Array, b: Array) -> Array:
-        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
+        if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2] or not broadcast(a.shape[:-2], b.shape[:-2]):
             raise ShapeError(
                 f"matmul: expected shapes (…, M, K) and (…, K, N), got a.shape={a.shape} and b.shape={b.shape}"
             )

@@ -47,7 +47,7 @@ class CrossEntropy(Fused):
 
 
 def check_labels(x: Array, labels: Array) -> None:
-    """The backend and shapes that cross-entropy needs; and, where reading them does not wait for a device, the labels' range."""
+    """What cross-entropy needs; the range of the labels only where reading them does not wait for a device."""
     backend.common("cross_entropy", {"x": x, "target": labels})
     if x.ndim != 2 or labels.shape != x.shape[:1]:
         raise ShapeError(

@@ -52,12 +52,12 @@ class Max(Function):
         xp = backend.of(x).xp
         kept = tuple(a for a in range(x.ndim) if a not in axes)
         # The reduced axes as one, last.
-        rows = x.transpose(kept + axes).reshape(*(x.shape[a] for a in kept), math.prod(x.shape[a] for a in axes))
+        rows = x.transpose(kept + axes).reshape([*(x.shape[a] for a in kept), math.prod(x.shape[a] for a in axes)])
         first = rows.argmax(axis=-1)[..., None]
         if self.needs_input_grad[:1] == (True,):
             one_hot = xp.arange(rows.shape[-1]) == first
             unpermuted = sorted(range(x.ndim), key=(kept + axes).__getitem__)
-            self.mask = one_hot.reshape(*(x.shape[a] for a in kept + axes)).transpose(unpermuted)
+            self.mask = one_hot.reshape([x.shape[a] for a in kept + axes]).transpose(unpermuted)
         y: Array = xp.take_along_axis(rows, first, axis=-1)
         return y.reshape([1 if a in axes else n for a, n in enumerate(x.shape)] if keepdims else y.shape[:-1])
 

@@ -5,12 +5,14 @@ The inverse pairs: reshape ↔ reshape, permute ↔ permute, broadcast ↔ sum, 
 
 import math
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dlcore import backend
 from dlcore.autograd import Function
+from dlcore.backend import pointwise
 from kernels.errors import ShapeError
 from kernels.types import Array
 
@@ -18,6 +20,30 @@ if TYPE_CHECKING:
     from dlcore.tensor import Tensor
 
 Shape = tuple[int, ...]
+
+
+def broadcasting(operation: str, function: Callable[..., Array], *operands: Any) -> Array:
+    """An element-wise function of arrays and numbers.
+
+    Raises:
+        ShapeError: their shapes do not broadcast.
+    """
+    try:
+        return pointwise(function, *operands)
+    except ValueError:
+        shapes = [np.shape(operand) for operand in operands]
+        if broadcast(*shapes):
+            raise
+        raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
+
+
+def broadcast(*shapes: Shape) -> bool:
+    """Whether the shapes broadcast."""
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        return False
+    return True
 
 
 def normalize_axis(operation: str, axis: int, ndim: int) -> int:

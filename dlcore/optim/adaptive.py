@@ -23,7 +23,7 @@ class AdaGrad(Optimizer):
         check_range("AdaGrad", eps=(eps, 0.0, None))
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
         """One step of one parameter."""
         h = state["sum_of_squares"]
         h += g * g
@@ -51,7 +51,7 @@ class RMSprop(Optimizer):
         self.alpha = alpha
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
         """One step of one parameter."""
         h = state["mean_square"]
         h *= self.alpha
@@ -83,7 +83,7 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
         """One step of one parameter."""
         beta1, beta2 = self.betas
         m, v = state["mean"], state["mean_square"]
@@ -91,8 +91,8 @@ class Adam(Optimizer):
         m += (1 - beta1) * g
         v *= beta2
         v += (1 - beta2) * (g * g)
-        m_hat = m / (1 - beta1**self.steps)
-        v_hat = v / (1 - beta2**self.steps)
+        m_hat = m / (1 - beta1**step)
+        v_hat = v / (1 - beta2**step)
         if self.decouples_weight_decay and self.weight_decay:
             w *= 1 - self.lr * self.weight_decay
         w -= self.lr * m_hat / (xp.sqrt(v_hat) + self.eps)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
+import numpy as np
+
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
@@ -28,7 +30,7 @@ class Optimizer:
         self.parameters = list(parameters)
         self.lr = lr
         self.weight_decay = weight_decay
-        self.steps = 0
+        self.steps = [0] * len(self.parameters)  # per parameter: one may go without a gradient at first
         self._state: list[dict[str, Array]] = [{} for _ in self.parameters]
         name = type(self).__name__
         if not self.parameters:
@@ -40,24 +42,27 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
-        self.steps += 1
-        for parameter, state in zip(self.parameters, self._state, strict=True):
+        for number, (parameter, state) in enumerate(zip(self.parameters, self._state, strict=True)):
             if parameter.grad is None:
                 continue
+            self.steps[number] += 1
             xp = parameter.backend.xp
             gradient = parameter.grad.data
             if not state:
                 state.update({slot: xp.zeros_like(parameter.data) for slot in self.slots})
             if self.weight_decay and not self.decouples_weight_decay:
                 gradient = gradient + self.weight_decay * parameter.data
-            self.update(xp, parameter.data, gradient, state)
+            self.update(xp, parameter.data, gradient, state, self.steps[number])
             parameter.version.count += 1
 
     #: Whether `update` applies weight decay itself, instead of finding it in the gradient.
     decouples_weight_decay: ClassVar[bool] = False
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
-        """One step of one parameter: change `w` and `state` in place, given the gradient `g` of w's shape."""
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
+        """Step number `step`, from 1, of one parameter.
+
+        Changes `w` and `state` in place, given the gradient `g` of w's shape.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no update")
 
     def zero_grad(self) -> None:
@@ -66,28 +71,29 @@ class Optimizer:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs to go on: learning rate, step count, and the arrays of each parameter."""
-        return {"lr": self.lr, "steps": self.steps, "state": [dict(state) for state in self._state]}
+        """What a later run needs to go on: learning rate, and each parameter's step count and (live) arrays."""
+        return {"lr": self.lr, "steps": list(self.steps), "state": [dict(state) for state in self._state]}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`, with arrays of any backend.
 
         Raises:
-            StateDictError: the number of parameters or the shapes differ; nothing is loaded.
+            StateDictError: an entry is missing, or the number of parameters or the shapes differ; nothing is loaded.
         """
-        states = saved["state"]
-        if len(states) != len(self.parameters):
-            raise StateDictError(
-                f"{type(self).__name__}: the saved state is of {len(states)} parameters, not {len(self.parameters)}"
-            )
+        name = type(self).__name__
+        if missing := {"lr", "steps", "state"} - set(saved):
+            raise StateDictError(f"{name}: the saved state has no {', '.join(sorted(missing))}")
+        states, steps = saved["state"], saved["steps"]
+        if not len(states) == len(steps) == len(self.parameters):
+            raise StateDictError(f"{name}: the saved state is of {len(states)} parameters, not {len(self.parameters)}")
         for number, (state, parameter) in enumerate(zip(states, self.parameters, strict=True)):
-            for slot, array in state.items():
-                if slot not in self.slots or array.shape != parameter.shape:
-                    raise StateDictError(
-                        f"{type(self).__name__}: parameter {number} of shape {parameter.shape} keeps {self.slots}, "
-                        f"but the saved state has {slot!r} of shape {array.shape}"
-                    )
-        self.lr, self.steps = saved["lr"], saved["steps"]
+            found = {slot: np.shape(array) for slot, array in state.items()}
+            if found not in ({}, dict.fromkeys(self.slots, parameter.shape)):
+                raise StateDictError(
+                    f"{name}: parameter {number} of shape {parameter.shape} keeps {self.slots}, but the saved state "
+                    f"has {found}"
+                )
+        self.lr, self.steps = saved["lr"], list(steps)
         self._state = [
             {slot: parameter.backend.asarray(array).copy() for slot, array in state.items()}
             for state, parameter in zip(states, self.parameters, strict=True)
@@ -98,9 +104,10 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.parameters)} parameters, {count:,} numbers, lr={self.lr})"
 
 
-def check_range(name: str, **arguments: tuple[float, float, float | None]) -> None:
+def check_range(name: str, **arguments: tuple[Any, float, float | None]) -> None:
     """Each argument is (value, least, bound): least ≤ value < bound."""
     for argument, (value, least, bound) in arguments.items():
-        if not isinstance(value, (int, float)) or not (value >= least and (bound is None or value < bound)):
+        is_number = isinstance(value, (int, float, np.integer, np.floating))
+        if not (is_number and value >= least and (bound is None or value < bound)):
             expected = f"at least {least}" + ("" if bound is None else f" and below {bound}")
             raise ArgumentError(f"{name}: {argument} must be a number {expected}, got {value!r}")

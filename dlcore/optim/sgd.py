@@ -43,12 +43,12 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.slots = ("velocity",) if momentum else ()
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array]) -> None:
+    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
         """One step of one parameter."""
         if self.momentum:
             v = state["velocity"]
             v *= self.momentum
-            v += (1 - self.dampening) * g if self.steps > 1 else g
+            v += (1 - self.dampening) * g if step > 1 else g
             g = g + self.momentum * v if self.nesterov else v
         w -= self.lr * g
 

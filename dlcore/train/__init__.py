@@ -1,6 +1,7 @@
 """Training: the Trainer, its callbacks and metrics, and the run folders of the command line."""
 
 from dlcore.train.callbacks import Callback, EarlyStopping, MetricsFile, SaveWeights
+from dlcore.train.evaluation import evaluate, predict
 from dlcore.train.history import History
 from dlcore.train.metrics import Accuracy, ConfusionMatrix, Metric
 from dlcore.train.progress import Progress
@@ -17,4 +18,6 @@ __all__ = [
     "Progress",
     "SaveWeights",
     "Trainer",
+    "evaluate",
+    "predict",
 ]

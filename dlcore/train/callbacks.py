@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dlcore.io import save
 from dlcore.files import replacing
+from dlcore.io import save
 from dlcore.train.history import Record, is_better
 from kernels.errors import ArgumentError
 

@@ -28,19 +28,22 @@ def curves(history: History, chosen_epoch: int, test: dict[str, float]) -> Figur
     """
     epochs = [int(epoch) for epoch in history["epoch"]]
     names = [name for name in history.names if name == "loss" or f"validation_{name}" in history.names or name in test]
-    figure = Figure(figsize=(5.2 * len(names), 4.0), layout="constrained")
+    figure = _figure(5.2 * len(names), 4.0)
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
         marker = "o" if len(epochs) < 25 else ""
-        axes.plot(epochs, history[name], color=_TRAINING, marker=marker, markersize=4, label="training (while learning)")
+        axes.plot(epochs, history[name], color=_TRAINING, marker=marker, markersize=4, label="training")
         if f"validation_{name}" in history.names:
             values = history[f"validation_{name}"]
             axes.plot(epochs, values, color=_VALIDATION, marker=marker, markersize=4, label="validation")
-        axes.axvline(chosen_epoch, color=_MUTED, linewidth=1, linestyle=":", label=f"weights kept: epoch {chosen_epoch}")
+        axes.axvline(
+            chosen_epoch, color=_MUTED, linewidth=1, linestyle=":", label=f"weights kept: epoch {chosen_epoch}"
+        )
         if name in test:
             label = f"test: {test[name]:.4f}"
             axes.plot([chosen_epoch], [test[name]], color="black", marker="*", markersize=11, linestyle="", label=label)
         axes.set_title(name.replace("_", " ").capitalize())
         axes.set_xlabel("epoch")
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
         axes.set_ylabel(name.replace("_", " "))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.25)
@@ -56,7 +59,7 @@ def confusion(matrix: npt.NDArray[np.integer[Any]], classes: Sequence[str]) -> F
     """
     count = len(classes)
     side = min(1.8 + 0.5 * count, 14.0)
-    figure = Figure(figsize=(side, side), layout="constrained")
+    figure = _figure(side, side)
     axes = figure.subplots()
     is_right = np.eye(count, dtype=bool)
     for cells, colours in ((is_right, "Blues"), (~is_right, "Oranges")):
@@ -92,8 +95,8 @@ def filters(weights: npt.NDArray[np.floating[Any]]) -> Figure:
     for axes, picture in zip(grid, pictures, strict=True):
         image = axes.imshow(picture, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     size = f"{weights.shape[2]} × {weights.shape[3]}"
-    kind = f"first {len(pictures)} of {total}" if len(pictures) < total else f"{total}"
-    figure.suptitle(f"First layer: {kind} filters, {size}", fontsize=11)
+    kind = f"first {len(pictures)} of {total} filters" if len(pictures) < total else f"{total} filters"
+    figure.suptitle(f"First layer: {kind}, {size}", fontsize=11)
     if image is not None:
         figure.colorbar(image, ax=grid, shrink=0.7, pad=0.02, label="weight")
     return figure
@@ -118,15 +121,24 @@ def mistakes(
         predicted = int(probability.argmax())
         picture = image.transpose(1, 2, 0) if len(image) == 3 else image.mean(axis=0)
         axes.imshow(picture, cmap="gray", interpolation="nearest")
-        axes.set_title(f"{classes[label]} taken for {classes[predicted]}\n{probability[predicted]:.1%} sure", fontsize=8)
+        axes.set_title(
+            f"{classes[label]} taken for {classes[predicted]}\n{probability[predicted]:.1%} sure", fontsize=8
+        )
     figure.suptitle("The worst mistakes on the test data", fontsize=11)
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty figure, in inches, with a little air around what is drawn."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
     return figure
 
 
 def _grid(count: int, *, columns: int, size: float, head: float) -> tuple[Figure, list[Axes]]:
     """A figure with `count` square axes without ticks, `size` inches each, under `head` inches for a title."""
     rows = -(-count // columns)
-    figure = Figure(figsize=(max(columns * size + 0.9, 3.6), rows * size + head), layout="constrained")
+    figure = _figure(max(columns * size + 0.9, 3.6), rows * size + head)
     cells: list[Axes] = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in cells:
         axes.set_xticks([])

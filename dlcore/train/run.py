@@ -1,10 +1,10 @@
 """A run folder: everything that one training run leaves behind, and all that is needed to use its network again.
 
-    config.json        what was trained, on what, how (`RunConfig`)
-    metrics.jsonl      one line of figures per epoch
-    model.safetensors  the weights
-    results.json       the test figures of those weights
-    *.png              pictures, where matplotlib is installed
+config.json        what was trained, on what, how (`RunConfig`)
+metrics.jsonl      one line of figures per epoch
+model.safetensors  the weights
+results.json       the test figures of those weights
+*.png              pictures, where matplotlib is installed
 """
 
 import json
@@ -110,7 +110,9 @@ class RunFolder:
         """Raise ArgumentError if there is something at this path already, other than an empty folder."""
         if self.path.is_dir():
             if any(self.path.iterdir()):
-                raise ArgumentError(f"{self.path} is not empty; name another run folder, nothing was changed in this one")
+                raise ArgumentError(
+                    f"{self.path} is not empty; name another run folder, nothing was changed in this one"
+                )
         elif self.path.exists():
             raise ArgumentError(f"{self.path} is a file; name another run folder")
 
@@ -136,9 +138,10 @@ class RunFolder:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write an object as JSON a person can read; the file is replaced in one piece."""
+    """Write an object as JSON, a field per line; the file is replaced in one piece."""
+    lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def _is_a(value: Any, expected: type) -> bool:

@@ -8,18 +8,19 @@ second, for the progress bar and to notice a loss that is no longer finite.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence, Sized
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 
 from dlcore import functional as F
-from dlcore.autograd import no_grad
-from dlcore.data import DataLoader, Dataset
+from dlcore.data import Dataset
 from dlcore.nn import Module
+from dlcore.optim import Optimizer
 from dlcore.tensor import Tensor
 from dlcore.train.callbacks import Callback
+from dlcore.train.evaluation import Batches, Loss, bring, evaluate, mode, predict
 from dlcore.train.history import History, Record
 from dlcore.train.metrics import Metric, Tally, resolve
 from dlcore.train.progress import Progress
@@ -28,21 +29,6 @@ from kernels.types import Array
 
 #: Seconds between two readings of loss and metrics within an epoch.
 READ_INTERVAL = 0.1
-
-#: What yields (inputs, labels): a DataLoader, or any iterable of such pairs that can be iterated again each epoch.
-Batches: TypeAlias = Iterable[tuple[Tensor | Array, Tensor | Array]]
-
-
-class Optimizer(Protocol):
-    """What the trainer needs of an optimiser."""
-
-    lr: float
-
-    def step(self) -> None:
-        """Update the parameters from their gradients."""
-
-    def zero_grad(self) -> None:
-        """Forget the gradients."""
 
 
 class Trainer:
@@ -73,7 +59,7 @@ class Trainer:
         self,
         network: Module,
         optimizer: Optimizer,
-        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        loss: Loss = F.cross_entropy,
         metrics: Sequence[str | Metric] = ("accuracy",),
         callbacks: Sequence[Callback] = (),
         *,
@@ -125,7 +111,7 @@ class Trainer:
         self.figures = names + ([f"validation_{name}" for name in names] if validation is not None else [])
         self.epochs = self.epoch + epochs
         self.should_stop = False
-        with _mode(self.network, training=True), ExitStack() as ending:
+        with mode(self.network, training=True), ExitStack() as ending:
             for callback in self.callbacks:
                 ending.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self)
@@ -136,61 +122,39 @@ class Trainer:
     def evaluate(
         self, source: Batches | Dataset, *, metrics: Sequence[str | Metric] | None = None, batch_size: int = 100
     ) -> dict[str, Any]:
-        """Loss and metrics of the network, in evaluation mode, on batches or a whole dataset.
+        """The network's loss and metrics on batches or a whole dataset; see `dlcore.train.evaluate`.
 
         Args:
             source: batches, or a Dataset, which is read in order in batches of `batch_size`.
             metrics: names or Metric objects; by default the trainer's own.
             batch_size: used for a Dataset only.
-
-        Returns:
-            "loss" and each metric by name; every example has the same weight.
-
-        Raises:
-            DataError: there are no examples.
         """
-        tally = Tally(self.metrics if metrics is None else resolve(metrics))
-        with _mode(self.network, training=False), no_grad():
-            for inputs, labels in self._bring(source, batch_size):
-                outputs = self.network(inputs)
-                tally.add(self.loss(outputs, labels).data, outputs.data, labels.data)
-        if not tally.batches:
-            raise DataError("evaluate: there are no examples")
-        return tally.read()
+        chosen = self.metrics if metrics is None else metrics
+        return evaluate(self.network, source, loss=self.loss, metrics=chosen, batch_size=batch_size)
 
     def predict(self, x: Tensor | Array, *, batch_size: int = 100) -> Array:
-        """The network's outputs for inputs of shape (N, …), in evaluation mode, as an array on the network's backend.
-
-        For a classifier these are scores; `outputs.argmax(axis=1)` are the classes.
-        """
-        inputs = self._to_network(x)
-        if inputs.ndim == 0 or len(inputs.data) == 0:
-            raise DataError(f"predict: expected at least one example, got x.shape={inputs.shape}")
-        with _mode(self.network, training=False), no_grad():
-            starts = range(0, len(inputs.data), batch_size)
-            outputs = [self.network(Tensor(inputs.data[start : start + batch_size])).data for start in starts]
-        result: Array = self.network.backend.xp.concatenate(outputs)
-        return result
+        """The network's outputs for inputs of shape (N, …), on its backend; see `dlcore.train.predict`."""
+        return predict(self.network, x, batch_size=batch_size)
 
     def _run_epoch(self, loader: Batches, validation: Batches | Dataset | None) -> None:
         self.epoch += 1
         self.batch = self.examples = 0
-        self.batches = len(loader) if hasattr(loader, "__len__") else None
+        self.batches = len(loader) if isinstance(loader, Sized) else None
         self._notify("on_epoch_start")
-        record: Record = {"epoch": self.epoch, "step": 0, "learning_rate": self.optimizer.lr}
-        record |= self._train(loader)
-        record["step"] = self.step
+        learning_rate = self.optimizer.lr
+        figures = self._train(loader)
+        record: Record = {"epoch": self.epoch, "step": self.step, "learning_rate": learning_rate} | figures
         if validation is not None:
             record |= {f"validation_{name}": value for name, value in self.evaluate(validation).items()}
         self.history.append(record)
         self._notify("on_epoch_end", record)
 
     def _train(self, loader: Batches) -> Record:
-        """Go through the batches once; return loss and metrics, measured as the network changed."""
+        """Go through the batches once; return loss and metrics, measured while the network changed."""
         tally = Tally(self.metrics)
         learning_rates = []
         started = read = time.perf_counter()
-        for inputs, labels in self._bring(loader):
+        for inputs, labels in bring(loader, self.network.backend):
             learning_rates.append(self.optimizer.lr)
             outputs, loss = self._update(inputs, labels)
             tally.add(loss.data, outputs.data, labels.data)
@@ -201,14 +165,14 @@ class Trainer:
                 read = time.perf_counter()
             self._notify("on_batch_end")
         if not tally.batches:
-            raise DataError("fit: the loader has no batches; is the dataset smaller than a batch, with drop_last=True?")
+            raise DataError("fit: the loader yielded no batches")
         self._read(tally, learning_rates)
         self.seconds = time.perf_counter() - started
         return self.running
 
     def _update(self, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One step of the optimiser; returns outputs and loss."""
-        # A loss that overflows is reported by _read, with the step; NumPy's warnings would only come before it.
+        # A loss that overflows is reported by _read, with its step; NumPy's warnings would only come before it.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             outputs = self.network(inputs)
             loss = self.loss(outputs, labels)
@@ -218,7 +182,7 @@ class Trainer:
         return outputs, loss
 
     def _read(self, tally: Tally, learning_rates: list[float]) -> None:
-        """Bring this epoch's figures to the host. The only place in training that waits for the device."""
+        """Bring this epoch's figures to the host: the only place in training that waits for the device."""
         bad = tally.first_bad_batch()
         if bad is not None:
             step = self.step - tally.batches + bad + 1
@@ -228,30 +192,6 @@ class Trainer:
             )
         self.running = tally.read()
 
-    def _bring(self, source: Batches | Dataset, batch_size: int = 100) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches as Tensors on the network's backend."""
-        if isinstance(source, Dataset):
-            source = DataLoader(source, batch_size)
-        batches = source.batches(self.network.backend) if isinstance(source, DataLoader) else source
-        for inputs, labels in batches:
-            yield self._to_network(inputs), self._to_network(labels)
-
-    def _to_network(self, x: Tensor | Array) -> Tensor:
-        backend = self.network.backend
-        return x.to(backend) if isinstance(x, Tensor) else Tensor(backend.asarray(x))
-
     def _notify(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, hook)(self, *arguments)
-
-
-@contextmanager
-def _mode(network: Module, *, training: bool) -> Iterator[None]:
-    """Training or evaluation mode for a block; afterwards each module has the mode it had before."""
-    before = [(module, module.training) for module in network.modules()]
-    network.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode

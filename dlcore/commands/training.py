@@ -1,0 +1,190 @@
+"""`dlcore train` and `dlcore evaluate`."""
+
+import datetime
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import dlcore
+from dlcore import backend, models
+from dlcore.commands import choices
+from dlcore.commands.choices import Splits
+from dlcore.commands.output import say, table
+from dlcore.data import DataLoader
+from dlcore.io import load
+from dlcore.nn import Module
+from dlcore.train import MetricsFile, SaveWeights, Trainer
+from dlcore.train import evaluate as measure
+from dlcore.train.report import can_draw, write_figures
+from dlcore.train.run import RunConfig, RunFolder, write_json
+from kernels.errors import DLCoreError
+
+#: What the epoch is chosen by whose weights are kept.
+MONITOR = "validation_loss"
+
+
+class TrainingInterruptedError(DLCoreError):
+    """Training was broken off with Ctrl-C; the message says what was saved."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """The options of `dlcore train`; None stands for what suits the data or the machine."""
+
+    model: str
+    data: str
+    epochs: int | None
+    batch_size: int | None
+    optimizer: str
+    learning_rate: float | None
+    weight_decay: float | None
+    seed: int
+    run: Path | None
+
+
+def train(options: TrainOptions) -> None:
+    """Train a network, choose the best epoch on validation data, measure that on test data, and leave a run folder.
+
+    Raises:
+        DLCoreError: an option or a file does not fit, or training failed; the message says which.
+        TrainingInterruptedError: Ctrl-C was pressed.
+    """
+    choices.check_names(options.model, options.data, options.optimizer)
+    choice = choices.DATA[options.data]
+    path = options.run or _unused_path(options.model, options.data)
+    RunFolder(path).check_unused()
+    splits = choices.load_data(options.data)
+    backend.seed(options.seed)
+    network = models.create(options.model, splits.train.input_shape, splits.train.num_classes)
+    optimizer = choices.make_optimizer(options.optimizer, network, options.learning_rate, options.weight_decay)
+    config = RunConfig(
+        dlcore=dlcore.__version__,
+        model=options.model,
+        data=options.data,
+        input_shape=splits.train.input_shape,
+        classes=tuple(splits.train.classes),
+        epochs=options.epochs or choice.epochs,
+        batch_size=options.batch_size or choice.batch_size,
+        optimizer=options.optimizer,
+        learning_rate=optimizer.lr,
+        weight_decay=optimizer.weight_decay,
+        seed=options.seed,
+        backend=network.backend.name,
+        threads=dlcore.get_num_threads(),
+    )
+    folder = RunFolder.create(path)
+    folder.write_config(config)
+    _announce(config, network, splits)
+    trainer = Trainer(
+        network, optimizer, callbacks=[MetricsFile(folder.metrics), SaveWeights(folder.weights, monitor=MONITOR)]
+    )
+    loader = DataLoader(splits.train, config.batch_size, shuffle=True, seed=config.seed)
+    started = time.perf_counter()
+    try:
+        trainer.fit(loader, epochs=config.epochs, validation=splits.validation)
+    except KeyboardInterrupt:
+        raise TrainingInterruptedError(_where_it_stopped(trainer, folder)) from None
+    _finish(folder, trainer, splits, time.perf_counter() - started)
+
+
+def evaluate(path: Path) -> None:
+    """Measure the network of a run on its test data, and show which classes it takes for which.
+
+    Raises:
+        DLCoreError: the folder holds no finished run, or its files are damaged.
+    """
+    config, network = open_run(path)
+    test = choices.load_data(config.data).test
+    results = measure(network, test, metrics=["accuracy", "confusion_matrix"])
+    say(
+        f"{config.model} on the {len(test):,} test images of {config.data}: "
+        f"accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}"
+    )
+    say("")
+    matrix = results["confusion_matrix"]
+    rows = [
+        [name, *(str(count) if count else "·" for count in counts), f"{counts[label] / max(counts.sum(), 1):.3f}"]
+        for label, (name, counts) in enumerate(zip(config.classes, matrix, strict=True))
+    ]
+    head = ["true \\ predicted", *config.classes, "right"]
+    table(head, rows, right=range(1, len(head)))
+
+
+def open_run(path: Path) -> tuple[RunConfig, Module]:
+    """The configuration and the trained network of a run, on the active backend.
+
+    Raises:
+        DLCoreError: the folder holds no run with weights, or its files are damaged.
+    """
+    folder = RunFolder.open(path)
+    config = folder.read_config()
+    choices.check_names(config.model, config.data, config.optimizer)
+    network = models.create(config.model, config.input_shape, len(config.classes))
+    load(network, folder.weights)
+    return config, network
+
+
+def _announce(config: RunConfig, network: Module, splits: Splits) -> None:
+    count = sum(parameter.size for parameter in network.parameters())
+    threads = "thread" if config.threads == 1 else "threads"
+    say(
+        f"{config.model} ({count:,} parameters) on {config.data}: {len(splits.train):,} training, "
+        f"{len(splits.validation):,} validation, {len(splits.test):,} test images"
+    )
+    say(
+        f"{config.optimizer}, learning rate {config.learning_rate:g}, batches of {config.batch_size}, "
+        f"seed {config.seed}; {config.backend}, {config.threads} {threads}"
+    )
+    if network.backend.is_host and _kernel_cache_is_empty():
+        say("first run: kernels are compiled and kept, which takes a while once")
+    say("")
+
+
+def _finish(folder: RunFolder, trainer: Trainer, splits: Splits, seconds: float) -> None:
+    """Go back to the best epoch's weights, measure them on the test data, write and print what came out."""
+    load(trainer.network, folder.weights)
+    chosen = trainer.history.best(MONITOR)
+    epoch = int(chosen["epoch"])
+    results = trainer.evaluate(splits.test)
+    write_json(
+        folder.results,
+        {"epoch": epoch, MONITOR: chosen[MONITOR]}
+        | {f"test_{name}": value for name, value in results.items()}
+        | {"seconds": round(seconds, 1)},
+    )
+    say("")
+    say(f"test accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")
+    say(f"  with the weights of epoch {epoch}, which had the lowest validation loss; trained in {seconds:.1f} s")
+    if can_draw():
+        write_figures(folder, trainer, splits.test, epoch, results)
+    say(f"saved in {folder.path}:")
+    for name in folder.files():
+        say(f"  {name}")
+    if not can_draw():
+        say("figures need matplotlib: pip install 'dlcore[plot]'")
+
+
+def _where_it_stopped(trainer: Trainer, folder: RunFolder) -> str:
+    where = f"interrupted in epoch {trainer.epoch} of {trainer.epochs}"
+    if not folder.weights.exists():
+        return f"{where}; no epoch was complete, so {folder.path} holds no weights"
+    best = int(trainer.history.best(MONITOR)["epoch"])
+    return f"{where}; the best weights so far, of epoch {best}, are in {folder.weights}"
+
+
+def _unused_path(model: str, data: str) -> Path:
+    """runs/MODEL-DATA-TIME, with a number behind it if that exists."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    path = first = Path("runs") / f"{model}-{data}-{stamp}"
+    number = 2
+    while path.exists():
+        path = first.with_name(f"{first.name}-{number}")
+        number += 1
+    return path
+
+
+def _kernel_cache_is_empty() -> bool:
+    from kernels.cpu.jit import cache_folder  # slow: loads Numba
+
+    folder = cache_folder()
+    return folder is None or not any(folder.iterdir())

@@ -1,0 +1,365 @@
+"""One case per operation and way to use it: what every test of derivatives runs over.
+
+A new operation is one more line here; a test holds that none is missing.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+import dlcore as dl
+from dlcore import functional as F
+from dlcore import ops
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation, used in one way.
+
+    Attributes:
+        name: the test's id.
+        op: the Function that it is about.
+        function: takes Tensors of the shapes given, returns one Tensor.
+        shapes: of the inputs.
+        low: the inputs' values lie from here to `high`, all different and none 0.
+        high: see `low`.
+        peer: the same in PyTorch: takes the module and its tensors; "same" calls `function` on PyTorch's tensors; None
+            where PyTorch has no such operation.
+    """
+
+    name: str
+    op: type[dl.Function]
+    function: Callable[..., dl.Tensor]
+    shapes: Sequence[tuple[int, ...]]
+    low: float = -2.0
+    high: float = 2.1
+    peer: Callable[..., Any] | str | None = "same"
+
+    def arrays(self) -> list[np.ndarray]:
+        """The inputs, float64: evenly spaced values in random order, so that no step of 1e-6 meets a tie or a kink."""
+        rng = np.random.default_rng(len(self.name))
+        return [rng.permutation(np.linspace(self.low, self.high, int(np.prod(s)))).reshape(s) for s in self.shapes]
+
+    def on_torch(self, torch: ModuleType, *tensors: Any) -> Any:
+        """The peer's result."""
+        return self.function(*tensors) if self.peer == "same" else self.peer(torch, *tensors)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+WHERE = np.array([[True, False, True], [False, True, False]])
+ROWS = np.array([2, 0, 2])
+IMAGE = (2, 2, 3, 4)
+#: Of IMAGE's 2×2 windows: which cell of each is the greatest.
+WINNERS = np.arange(2 * 2 * 1 * 2).reshape(2, 2, 1, 2).astype(np.uint8) % 4
+POOL = {"kernel_size": 2, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
+
+
+def constant(values: np.ndarray) -> Any:
+    """An array on the active backend."""
+    return dl.backend.asarray(values)
+
+
+def torch_pad(torch: ModuleType, x: Any, padding: Sequence[Sequence[int]]) -> Any:
+    (top, bottom), (left, right) = padding
+    return torch.nn.functional.pad(x, (left, right, top, bottom))
+
+
+def convolution(name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: bool, **options: Any) -> Case:
+    asymmetric = isinstance(options.get("padding"), tuple) and isinstance(options["padding"][0], tuple)
+
+    def peer(torch: ModuleType, x: Any, *rest: Any) -> Any:
+        if not asymmetric:
+            return torch.nn.functional.conv2d(x, *rest, **options)
+        padded = torch_pad(torch, x, options["padding"])
+        return torch.nn.functional.conv2d(padded, *rest, **options | {"padding": 0})
+
+    shapes = [x, weight, (weight[0],)] if bias else [x, weight]
+    return Case(f"conv2d-{name}", ops.Conv2d, lambda *inputs: F.conv2d(*inputs, **options), shapes, peer=peer)
+
+
+def batch_norm(name: str, shape: tuple[int, ...]) -> Case:
+    return Case(
+        f"batch_norm-{name}",
+        ops.BatchNorm,
+        lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
+        [shape, shape[1:2], shape[1:2]],
+        peer=lambda torch, x, w, b: torch.nn.functional.batch_norm(x, None, None, w, b, training=True),
+    )
+
+
+def cross_entropy(reduction: str) -> Case:
+    return Case(
+        f"cross_entropy-{reduction}",
+        ops.CrossEntropy,
+        lambda x: F.cross_entropy(x, constant(ROWS), reduction),
+        [(3, 4)],
+        peer=lambda torch, x: torch.nn.functional.cross_entropy(x, torch.from_numpy(ROWS), reduction=reduction),
+    )
+
+
+def dropout(x: dl.Tensor) -> dl.Tensor:
+    dl.backend.seed(3)  # the same mask at each call
+    return F.dropout(x, 0.4)
+
+
+CASES = [
+    # arithmetic
+    Case("add", ops.Add, lambda a, b: a + b, [(2, 3), (2, 3)]),
+    Case("add-broadcast", ops.Add, lambda a, b: a + b, [(2, 1, 3), (4, 1)]),
+    Case("add-number", ops.Add, lambda a: 2 + a + 1.5, [(2, 3)]),
+    Case("add-itself", ops.Add, lambda a: a + a, [(3,)]),
+    Case("subtract", ops.Subtract, lambda a, b: a - b, [(2, 3), (3,)]),
+    Case("subtract-number", ops.Subtract, lambda a: (1 - a) - 2.5, [(3,)]),
+    Case("multiply", ops.Multiply, lambda a, b: a * b, [(2, 3), (2, 3)]),
+    Case("multiply-broadcast", ops.Multiply, lambda a, b: a * b, [(3,), (2, 1)]),
+    Case("multiply-number", ops.Multiply, lambda a: 2 * a * 1.5, [()]),
+    Case("multiply-itself", ops.Multiply, lambda a: a * a * a, [(3,)]),
+    Case("divide", ops.Divide, lambda a, b: a / b, [(2, 3), (3,)], low=0.5),
+    Case("divide-number", ops.Divide, lambda a: (2 / a) / 3, [(4,)]),
+    Case("negative", ops.Negative, lambda a: -a, [(2, 3)]),
+    Case("power", ops.Power, lambda a, b: a**b, [(2, 3), (3,)], low=0.5),
+    Case("power-number", ops.Power, lambda a: a**3 + a**2 + a**1 + a**0, [(4,)]),
+    Case("power-of-number", ops.Power, lambda a: 2**a, [(4,)]),
+    # element by element
+    Case("exp", ops.Exp, lambda x: x.exp(), [(2, 3)]),
+    Case("log", ops.Log, lambda x: x.log(), [(2, 3)], low=0.5),
+    Case("sqrt", ops.Sqrt, lambda x: x.sqrt(), [(2, 3)], low=0.5),
+    Case("tanh", ops.Tanh, lambda x: x.tanh(), [(2, 3)]),
+    Case("sigmoid", ops.Sigmoid, lambda x: x.sigmoid(), [(2, 3)], low=-8.0, high=8.1),
+    Case("softplus", ops.Softplus, F.softplus, [(2, 3)], peer=lambda torch, x: torch.nn.functional.softplus(x)),
+    Case("relu", ops.ReLU, lambda x: x.relu(), [(2, 3)]),
+    Case(
+        "where",
+        ops.Where,
+        lambda a, b: dl.where(constant(WHERE), a, b),
+        [(2, 3), (3,)],
+        peer=lambda torch, a, b: torch.where(torch.from_numpy(WHERE), a, b),
+    ),
+    Case(
+        "where-number",
+        ops.Where,
+        lambda a: dl.where(constant(WHERE), a, 0.5),
+        [(3,)],
+        peer=lambda torch, a: torch.where(torch.from_numpy(WHERE), a, 0.5),
+    ),
+    # reductions
+    Case("sum", ops.Sum, lambda x: x.sum(), [(2, 3)]),
+    Case("sum-axis", ops.Sum, lambda x: x.sum(axis=1), [(2, 3, 2)]),
+    Case("sum-axes", ops.Sum, lambda x: x.sum(axis=(0, -1), keepdims=True), [(2, 3, 2)]),
+    Case("mean", ops.Sum, lambda x: x.mean(axis=-1, keepdims=True), [(2, 3)]),
+    Case("max", ops.Max, lambda x: x.max(), [(2, 3)]),
+    Case("max-axis", ops.Max, lambda x: x.max(axis=1), [(2, 3, 2)], peer=lambda torch, x: x.amax(1)),
+    Case(
+        "max-axes",
+        ops.Max,
+        lambda x: x.max(axis=(2, 0), keepdims=True),
+        [(2, 3, 2)],
+        peer=lambda torch, x: x.amax((0, 2), keepdim=True),
+    ),
+    Case("softmax", ops.Softmax, lambda x: x.softmax(-1), [(2, 4)]),
+    Case("softmax-axis", ops.Softmax, lambda x: x.softmax(0), [(3, 2)]),
+    Case("log_softmax", ops.LogSoftmax, lambda x: x.log_softmax(-1), [(2, 4)]),
+    Case("log_softmax-axis", ops.LogSoftmax, lambda x: x.log_softmax(1), [(2, 3, 2)]),
+    # shape
+    Case("reshape", ops.Reshape, lambda x: x.reshape(3, -1), [(2, 3)]),
+    Case("flatten", ops.Reshape, lambda x: x.flatten(1), [(2, 3, 2)]),
+    Case(
+        "permute_dims",
+        ops.PermuteDims,
+        lambda x: x.permute_dims((1, -1, 0)),
+        [(2, 3, 2)],
+        peer=lambda torch, x: x.permute(1, 2, 0),
+    ),
+    Case("transpose", ops.PermuteDims, lambda x: x.mT, [(2, 3, 2)]),
+    Case("broadcast_to", ops.BroadcastTo, lambda x: x.broadcast_to((2, 3, 4)), [(3, 1)]),
+    Case(
+        "sum_to",
+        ops.SumTo,
+        lambda x: ops.SumTo.apply(x, shape=(3, 1)),
+        [(2, 3, 4)],
+        peer=lambda torch, x: x.sum_to_size(3, 1),
+    ),
+    Case("getitem-slice", ops.GetItem, lambda x: x[1:, ..., None, ::2], [(3, 4)]),
+    Case("getitem-number", ops.GetItem, lambda x: x[-1], [(3, 2)]),
+    Case("getitem-repeated", ops.GetItem, lambda x: x[[2, 0, 2]], [(3, 2)]),
+    Case(
+        "getitem-arrays",
+        ops.GetItem,
+        lambda x: x[constant(ROWS), constant(ROWS)],
+        [(3, 3)],
+        peer=lambda torch, x: x[ROWS, ROWS],
+    ),
+    Case("getitem-mask", ops.GetItem, lambda x: x[constant(WHERE)], [(2, 3)], peer=lambda torch, x: x[WHERE]),
+    Case(
+        "putitem",
+        ops.PutItem,
+        lambda x: ops.PutItem.apply(x, index=(slice(None), 1), shape=(2, 3)),
+        [(2,)],
+        peer=lambda torch, x: torch.stack([0 * x, x, 0 * x], dim=1),
+    ),
+    Case(
+        "putitem-repeated",
+        ops.PutItem,
+        lambda x: ops.PutItem.apply(x, index=constant(ROWS), shape=(3, 2)),
+        [(3, 2)],
+        peer=lambda torch, x: torch.zeros((3, 2), dtype=x.dtype).index_add(0, torch.from_numpy(ROWS), x),
+    ),
+    Case(
+        "concat",
+        ops.Concat,
+        lambda a, b: dl.concat([a, b, a], axis=-1),
+        [(2, 3), (2, 1)],
+        peer=lambda torch, a, b: torch.concat([a, b, a], dim=1),
+    ),
+    Case(
+        "stack",
+        ops.Concat,
+        lambda a, b: dl.stack([a, b], axis=1),
+        [(2, 3), (2, 3)],
+        peer=lambda torch, a, b: torch.stack([a, b], dim=1),
+    ),
+    Case("astype", ops.AsType, lambda x: ops.AsType.apply(x, dtype=x.dtype), [(2, 3)], peer=None),
+    Case("transfer", ops.Transfer, lambda x: ops.Transfer.apply(x, to=x.backend), [(2, 3)], peer=None),
+    # products
+    Case("matmul", ops.Matmul, lambda a, b: a @ b, [(2, 3), (3, 4)]),
+    Case("matmul-vectors", ops.Matmul, lambda a, b: a @ b, [(3,), (3,)]),
+    Case("matmul-matrix-vector", ops.Matmul, lambda a, b: a @ b, [(2, 3), (3,)]),
+    Case("matmul-stacks", ops.Matmul, lambda a, b: a @ b, [(2, 1, 2, 3), (3, 3, 2)]),
+    Case(
+        "linear",
+        ops.Linear,
+        F.linear,
+        [(4, 3), (2, 3), (2,)],
+        peer=lambda torch, *inputs: torch.nn.functional.linear(*inputs),
+    ),
+    Case(
+        "linear-without-bias",
+        ops.Linear,
+        F.linear,
+        [(2, 2, 3), (2, 3)],
+        peer=lambda torch, *inputs: torch.nn.functional.linear(*inputs),
+    ),
+    # convolution
+    convolution("plain", IMAGE, (3, 2, 3, 3), bias=True),
+    convolution("strided", IMAGE, (2, 2, 2, 3), bias=False, stride=(1, 2), padding=(1, 2)),
+    convolution("dilated", (1, 2, 4, 3), (2, 2, 2, 2), bias=True, dilation=(2, 1), padding=1),
+    convolution("grouped", (1, 4, 2, 3), (4, 2, 2, 3), bias=True, groups=2, padding=1),
+    convolution("depthwise", (1, 3, 4, 4), (6, 1, 2, 2), bias=True, groups=3, stride=2),
+    convolution("asymmetric", (1, 2, 3, 3), (2, 2, 3, 2), bias=False, padding=((0, 1), (2, 0))),
+    convolution("same", (1, 2, 3, 4), (2, 2, 3, 3), bias=True, padding="same"),
+    convolution("pointwise", IMAGE, (3, 2, 1, 1), bias=True),
+    Case(
+        "conv2d_input_grad",
+        ops.Conv2dInputGrad,
+        lambda y, w: ops.Conv2dInputGrad.apply(y, w, input_shape=(1, 2, 3, 5), stride=2, padding=1),
+        [(1, 2, 2, 3), (2, 2, 3, 3)],
+        peer=lambda torch, y, w: torch.nn.functional.conv_transpose2d(y, w, stride=2, padding=1),
+    ),
+    Case(
+        "conv2d_weight_grad",
+        ops.Conv2dWeightGrad,
+        lambda x, y: ops.Conv2dWeightGrad.apply(x, y, weight_shape=(2, 2, 2, 2), stride=1, padding=0),
+        [(1, 2, 4, 4), (1, 2, 3, 3)],
+        peer=lambda torch, x, y: torch.nn.functional.conv2d(x.transpose(0, 1), y.transpose(0, 1)).transpose(0, 1),
+    ),
+    # pooling
+    Case(
+        "max_pool2d",
+        ops.MaxPool2d,
+        lambda x: F.max_pool2d(x, 2),
+        [IMAGE],
+        peer=lambda torch, x: torch.nn.functional.max_pool2d(x, 2),
+    ),
+    Case(
+        "max_pool2d-overlapping",
+        ops.MaxPool2d,
+        lambda x: F.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+        [IMAGE],
+        peer=lambda torch, x: torch.nn.functional.max_pool2d(x, 3, 2, 1, ceil_mode=True),
+    ),
+    Case(
+        "max_pool2d-dilated",
+        ops.MaxPool2d,
+        lambda x: F.max_pool2d(x, 2, 1, dilation=2),
+        [IMAGE],
+        peer=lambda torch, x: torch.nn.functional.max_pool2d(x, 2, 1, dilation=2),
+    ),
+    Case(
+        "max_pool2d_scatter",
+        ops.MaxPool2dScatter,
+        lambda y: ops.MaxPool2dScatter.apply(y, input_shape=IMAGE, argmax=constant(WINNERS), options=POOL),
+        [WINNERS.shape],
+        peer=None,
+    ),
+    Case(
+        "max_pool2d_gather",
+        ops.MaxPool2dGather,
+        lambda x: ops.MaxPool2dGather.apply(x, argmax=constant(WINNERS), options=POOL),
+        [IMAGE],
+        peer=None,
+    ),
+    Case(
+        "avg_pool2d",
+        ops.AvgPool2d,
+        lambda x: F.avg_pool2d(x, 2),
+        [IMAGE],
+        peer=lambda torch, x: torch.nn.functional.avg_pool2d(x, 2),
+    ),
+    Case(
+        "avg_pool2d-padded",
+        ops.AvgPool2d,
+        lambda x: F.avg_pool2d(x, 3, 2, 1, True, False),
+        [IMAGE],
+        peer=lambda torch, x: torch.nn.functional.avg_pool2d(x, 3, 2, 1, True, False),
+    ),
+    Case(
+        "avg_pool2d_spread",
+        ops.AvgPool2dSpread,
+        lambda y: ops.AvgPool2dSpread.apply(y, input_shape=(1, 2, 4, 4), kernel_size=2, stride=2),
+        [(1, 2, 2, 2)],
+        peer=lambda torch, y: torch.nn.functional.interpolate(y, scale_factor=2) / 4,
+    ),
+    Case(
+        "global_avg_pool2d",
+        ops.AvgPool2d,
+        F.global_avg_pool2d,
+        [IMAGE],
+        peer=lambda torch, x: x.mean(dim=(2, 3), keepdim=True),
+    ),
+    Case(
+        "global_max_pool2d",
+        ops.MaxPool2d,
+        F.global_max_pool2d,
+        [IMAGE],
+        peer=lambda torch, x: x.amax(dim=(2, 3), keepdim=True),
+    ),
+    # layers and losses
+    Case("dropout", ops.Dropout, dropout, [(3, 4)], peer=None),
+    Case("dropout-images", ops.Dropout, dropout, [(2, 3, 2, 2)], peer=None),
+    batch_norm("rows", (4, 3)),
+    batch_norm("images", (2, 2, 2, 3)),
+    cross_entropy("mean"),
+    cross_entropy("sum"),
+    cross_entropy("none"),
+    Case(
+        "binary_cross_entropy",
+        ops.Softplus,
+        lambda x, t: F.binary_cross_entropy_with_logits(x, t),
+        [(2, 3), (2, 3)],
+        low=0.1,
+        high=0.9,
+        peer=lambda torch, x, t: torch.nn.functional.binary_cross_entropy_with_logits(x, t),
+    ),
+    Case(
+        "mse_loss",
+        ops.Multiply,
+        lambda x, t: F.mse_loss(x, t),
+        [(2, 3), (2, 3)],
+        peer=lambda torch, x, t: torch.nn.functional.mse_loss(x, t),
+    ),
+]
