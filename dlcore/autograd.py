@@ -161,8 +161,9 @@ class Function:
         if _grad_enabled.get():
             node.needs_input_grad = tuple([source is not None for source in sources])
         output = node.forward(*arrays, **options)
-        if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy's reductions give scalars
-            output = np.asarray(output)
+        if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy makes scalars of 0-d results
+            scalar, output = output, np.asarray(output)
+            node._kept = tuple([output if kept is scalar else kept for kept in node._kept])
         version = inputs[0].version if cls.is_view and isinstance(inputs[0], _tensor_type) else Version()
         if True not in node.needs_input_grad:
             return _tensor_type._wrap(output, None, version)
@@ -459,6 +460,9 @@ def _seed_gradient(output: "Tensor", gradient: "Tensor | None") -> "Tensor":
             )
         ones = backend.of(output.data).xp.ones_like(output.data)
         return _constant_tensor(ones)
+    given = gradient.data if isinstance(gradient, _tensor_type) else gradient
+    if hasattr(given, "dtype"):
+        backend.common("backward", {"output": output.data, "gradient": given})
     if not isinstance(gradient, _tensor_type):
         gradient = _constant_tensor(backend.of(output.data).asarray(gradient, output.dtype))
     if gradient.shape != output.shape:

@@ -134,7 +134,10 @@ def current() -> Backend:
     global _default
     chosen = _context.get() or _default
     if chosen is None:
-        chosen = _default = get(os.environ.get("DLCORE_BACKEND") or "numpy")
+        try:
+            chosen = _default = get(os.environ.get("DLCORE_BACKEND") or "numpy")
+        except (ArgumentError, BackendUnavailableError) as error:
+            raise type(error)(f"{error} (asked for by the environment variable DLCORE_BACKEND)") from None
     return chosen
 
 

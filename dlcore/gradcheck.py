@@ -42,15 +42,7 @@ def gradcheck(
         DTypeError: an input that requires a gradient is not float64.
         GraphError: no input requires a gradient.
     """
-    checked = [number for number, tensor in enumerate(inputs) if tensor.requires_grad]
-    if not checked:
-        raise GraphError("gradcheck: none of the inputs has requires_grad=True")
-    for number in checked:
-        if inputs[number].dtype != np.float64:
-            raise DTypeError(
-                f"gradcheck: input {number} is {inputs[number].dtype}; finite differences need float64, "
-                'for example dl.tensor(…, dtype="float64", requires_grad=True)'
-            )
+    checked = _positions_to_check(inputs)
     output = function(*inputs)
     weights = np.random.default_rng(0).uniform(0.5, 1.5, output.shape)
     seed = Tensor(output.backend.asarray(weights))
@@ -74,7 +66,7 @@ def gradgradcheck(
 
     Arguments and errors are those of `gradcheck`; the weights of the output are differentiated too.
     """
-    with_gradient = [tensor for tensor in inputs if tensor.requires_grad]
+    with_gradient = [inputs[number] for number in _positions_to_check(inputs)]
     shape = function(*inputs).shape
     rng = np.random.default_rng(1)
     seed = Tensor(inputs[0].backend.asarray(rng.uniform(0.5, 1.5, shape)), requires_grad=True)
@@ -88,6 +80,19 @@ def gradgradcheck(
         return sum(terms[1:], terms[0]) if terms else (weights * 0.0).sum()
 
     return gradcheck(directional_derivative, [*inputs, seed], step=step, rtol=rtol, atol=atol)
+
+
+def _positions_to_check(inputs: Sequence[Tensor]) -> list[int]:
+    checked = [number for number, tensor in enumerate(inputs) if tensor.requires_grad]
+    if not checked:
+        raise GraphError("gradcheck: none of the inputs has requires_grad=True")
+    for number in checked:
+        if inputs[number].dtype != np.float64:
+            raise DTypeError(
+                f"gradcheck: input {number} is {inputs[number].dtype}; finite differences need float64, "
+                'for example dl.tensor(…, dtype="float64", requires_grad=True)'
+            )
+    return checked
 
 
 def _central_differences(

@@ -449,11 +449,12 @@ def _as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None)
     if isinstance(data, Tensor):
         data = data.data
     is_array = hasattr(data, "dtype")
-    values = data if is_array else np.asarray(data, dtype=dtype)
+    try:
+        values = data if is_array else np.asarray(data, dtype=dtype)
+    except (TypeError, ValueError):  # lists of different lengths, or what cannot become `dtype`
+        values = np.asarray(None)
     if values.dtype.kind not in "biuf":
-        raise DTypeError(
-            f"expected real numbers (an array, or lists of equal lengths), got {values.dtype} {data!r:.60}"
-        )
+        raise DTypeError(f"expected real numbers (an array, or lists of equal lengths), got {data!r:.60}")
     if is_array:
         owner = on or backend.of(data)
         return owner.asarray(data, dtype)

@@ -58,7 +58,7 @@ def confusion(matrix: npt.NDArray[np.integer[Any]], classes: Sequence[str]) -> F
     Right answers and mistakes have a colour scale each: on one scale, the few mistakes could not be seen.
     """
     count = len(classes)
-    side = min(1.8 + 0.5 * count, 14.0)
+    side = min(max(1.8 + 0.5 * count, 4.2), 14.0)
     figure = _figure(side, side)
     axes = figure.subplots()
     is_right = np.eye(count, dtype=bool)

@@ -48,13 +48,14 @@ class Progress(Callback):
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[figures]}"),
                 TimeRemainingColumn(),
+                TextColumn("left"),
                 console=self.console,
                 transient=True,
                 auto_refresh=False,  # drawn when figures have been read, so it needs no thread of its own
                 expand=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(self._epoch(trainer), total=trainer.batches, figures="")
+            self._task = self._bar.add_task(f"epoch {self._epoch(trainer)}", total=trainer.batches, figures="")
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Move the bar, each time that the trainer has read its figures."""

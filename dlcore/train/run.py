@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dlcore.files import replacing
-from kernels.errors import ArgumentError, FileFormatError
+from kernels.errors import ArgumentError, FileFormatError, MissingFileError
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,12 @@ class RunFolder:
         """The folder of a run that has reached the end of its first epoch.
 
         Raises:
+            MissingFileError: there is no such folder.
             ArgumentError: it holds no run, or no weights.
         """
         folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise MissingFileError(f"there is no folder {str(path)!r}")
         if not folder.config.is_file():
             raise ArgumentError(f"{path} is no run folder: it has no {folder.config.name}")
         if not folder.weights.is_file():

@@ -6,11 +6,11 @@ As in `max_pooling`, each kernel gathers what belongs to the row that it fills.
 from typing import TypeAlias
 
 import numpy as np
-from numba import prange
 
 from kernels import layout
 from kernels.cpu.arrays import Numbers, channels_last, numbers, outputs_inside
 from kernels.cpu.jit import jit
+from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, Window, pooling_window
 from kernels.types import Array
 
@@ -30,21 +30,15 @@ def avg_pool2d(
     """The mean of each window. Reads x once from memory, writes y once."""
     window = pooling_window("avg_pool2d", x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
     y = np.empty((x.shape[0], *window.output_size, x.shape[1]), x.dtype)
-    _avg_pool2d(channels_last(x), y, _counted(window, count_include_pad), numbers(window))
+    _avg_pool2d(y.shape[0] * y.shape[1], channels_last(x), y, _counted(window, count_include_pad), numbers(window))
     return layout.from_channels_last(y)
 
 
-@jit(parallel=True)
-def _avg_pool2d(x: Array, y: Array, counted: Counted, window: Numbers) -> None:
-    N, OH = y.shape[:2]
-    for row in prange(N * OH):
-        _avg_pool2d_row(x, y, counted, window, row // OH, row % OH)
-
-
-@jit
-def _avg_pool2d_row(x: Array, y: Array, counted: Counted, window: Numbers, n: int, oh: int) -> None:
+@row_kernel
+def _avg_pool2d(x: Array, y: Array, counted: Counted, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    OW = y.shape[2]
+    _, OH, OW, _ = y.shape
+    n, oh = divmod(row, OH)
     KH, KW, SH, SW, top, left, _, _ = window
     y[n, oh] = 0
     for i in range(KH):
@@ -79,21 +73,15 @@ def avg_pool2d_grad(
     N, C, H, W = input_shape
     window = pooling_window("avg_pool2d_grad", (H, W), kernel_size, stride, padding, 1, ceil_mode)
     dx = np.empty((N, H, W, C), grad_output.dtype)
-    _avg_pool2d_grad(channels_last(grad_output), dx, _counted(window, count_include_pad), numbers(window))
+    _avg_pool2d_grad(N * H, channels_last(grad_output), dx, _counted(window, count_include_pad), numbers(window))
     return layout.from_channels_last(dx)
 
 
-@jit(parallel=True)
-def _avg_pool2d_grad(dy: Array, dx: Array, counted: Counted, window: Numbers) -> None:
-    N, H = dx.shape[:2]
-    for row in prange(N * H):
-        _avg_pool2d_grad_row(dy, dx, counted, window, row // H, row % H)
-
-
-@jit
-def _avg_pool2d_grad_row(dy: Array, dx: Array, counted: Counted, window: Numbers, n: int, h: int) -> None:
-    _, _, W, C = dx.shape
+@row_kernel
+def _avg_pool2d_grad(dy: Array, dx: Array, counted: Counted, window: Numbers, row: int) -> None:
+    _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
+    n, h = divmod(row, H)
     KH, KW, SH, SW, top, left, _, _ = window
     dx[n, h] = 0
     for i in range(KH):

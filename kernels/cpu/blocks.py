@@ -111,9 +111,7 @@ def _copy_elements(
     # What the vectors left over: columns at the right of all rows, and rows below.
     for row in range(rows):
         for column in range(whole_columns if row < first_row or source_column == 1 else 0, columns):
-            _move_element(
-                kind, target, row * target_row + column, source, row * source_row + column * source_column
-            )
+            _move_element(kind, target, row * target_row + column, source, row * source_row + column * source_column)
 
 
 @jit

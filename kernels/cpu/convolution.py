@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
-from numba import prange
 
 from kernels import layout
 from kernels.cpu import depthwise
-from kernels.cpu.arrays import channels_last, compact, numbers, scratch
+from kernels.cpu.arrays import channels_last, compact, scratch
 from kernels.cpu.im2col import fold_rows, pack_rows
-from kernels.cpu.jit import jit
 from kernels.cpu.matmul import matmul
+from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, Window, convolution_window
 from kernels.types import Array
 
@@ -53,9 +52,9 @@ def conv2d(
     else:
         y = _forward(channels_last(x), weight, window, groups)
     if bias is not None or activation == "relu":
-        K = weight.shape[0]
-        shift = np.zeros(K, y.dtype) if bias is None else compact(bias)
-        _add_bias(y.reshape(-1, K), shift, activation == "relu")
+        rows = y.reshape(-1, *y.shape[2:])
+        shift = np.zeros(len(weight), y.dtype) if bias is None else compact(bias)
+        _add_bias(len(rows), rows, shift, activation == "relu")
     return layout.from_channels_last(y)
 
 
@@ -98,7 +97,7 @@ def conv2d_input_grad(
     dy = channels_last(grad_output)
     if algorithm == "auto" and _is_depthwise(weight.shape, groups):
         return layout.from_channels_last(depthwise.input_grad(dy, weight, C, window))
-    OH, OW = window.output_size
+    OW = window.output_size[1]
     K = weight.shape[0]
     flat_dy = dy.reshape(-1, K)
     flat_weight = channels_last(weight).reshape(K, -1)
@@ -113,7 +112,7 @@ def conv2d_input_grad(
             cols = scratch((len(rows), OW, *window.kernel_size, C // groups), dx.dtype)
             part = flat_dy[rows.start * OW : rows.stop * OW, channels]
             matmul(part, flat_weight[channels], out=cols.reshape(len(rows) * OW, -1))
-            fold_rows(cols, grouped_dx, group, rows.start, OH, numbers(window))
+            fold_rows(cols, grouped_dx, group, rows.start, window)
     return layout.from_channels_last(dx)
 
 
@@ -172,17 +171,17 @@ def _blocks(N: int, window: Window, channels: int, itemsize: int) -> Iterator[ra
 
 def _pack(grouped_x: Array, group: int, rows: range, window: Window) -> Array:
     """The columns of a block of output rows, [rows·OW, RSC], in scratch memory."""
-    OH, OW = window.output_size
+    OW = window.output_size[1]
     cols = scratch((len(rows), OW, *window.kernel_size, grouped_x.shape[4]), grouped_x.dtype)
-    pack_rows(grouped_x, cols, group, rows.start, OH, numbers(window))
+    pack_rows(grouped_x, cols, group, rows.start, window)
     return cols.reshape(len(rows) * OW, -1)
 
 
-@jit(parallel=True)
-def _add_bias(y: Array, bias: Array, rectify: bool) -> None:
-    """y: [N·OH·OW, K]; reads and writes it once."""
+@row_kernel
+def _add_bias(y: Array, bias: Array, rectify: int, row: int) -> None:
+    """y: [N·OH, OW, K]; reads and writes it once."""
     zero = y.dtype.type(0)
-    for row in prange(y.shape[0]):
-        for k in range(y.shape[1]):
-            value = y[row, k] + bias[k]
-            y[row, k] = zero if rectify and value < zero else value  # so, and not `value > zero`, NaN stays
+    for ow in range(y.shape[1]):
+        for k in range(y.shape[2]):
+            value = y[row, ow, k] + bias[k]
+            y[row, ow, k] = zero if rectify and value < zero else value  # NaN stays: it is not less

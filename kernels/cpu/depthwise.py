@@ -8,10 +8,10 @@ Blocks are NHWC in and out. Sums are formed in one order per element, whatever t
 """
 
 import numpy as np
-from numba import prange
 
 from kernels.cpu.arrays import Numbers, compact, numbers, outputs_inside
 from kernels.cpu.jit import jit
+from kernels.cpu.rows import row_kernel
 from kernels.geometry import Window
 from kernels.types import Array
 
@@ -23,7 +23,7 @@ def forward(x: Array, weight: Array, window: Window) -> Array:
     """Convolve x [N, H, W, C] with weight [K, 1, R, S] → y [N, OH, OW, K]; y is written once to memory."""
     N, C, K = x.shape[0], x.shape[3], weight.shape[0]
     y = np.empty((N, *window.output_size, K), x.dtype)
-    _forward(x, _taps_first(weight, C), _split(y, C), C == K, numbers(window))
+    _forward(y.shape[0] * y.shape[1], x, _taps_first(weight, C), _split(y, C), C == K, numbers(window))
     return y
 
 
@@ -31,7 +31,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window) -> Array:
     """From dy [N, OH, OW, K] and weight [K, 1, R, S] → dx [N, H, W, C]; dx is written once to memory."""
     dx = np.empty((dy.shape[0], *window.input_size, C), dy.dtype)
     K = weight.shape[0]
-    _input_grad(_split(dy, C), _taps_first(weight, C), dx, C == K, numbers(window))
+    _input_grad(dx.shape[0] * dx.shape[1], _split(dy, C), _taps_first(weight, C), dx, C == K, numbers(window))
     return dx
 
 
@@ -41,7 +41,7 @@ def weight_grad(x: Array, dy: Array, window: Window) -> Array:
     split_dy = _split(dy, C)
     parts = -(-x.shape[0] * window.output_size[0] // _ROWS_PER_PART)
     sums = np.zeros((parts, *window.kernel_size, *split_dy.shape[3:]), dy.dtype)
-    _weight_grad(x, split_dy, sums, C == K, numbers(window))
+    _weight_grad(parts, x, split_dy, sums, C == K, numbers(window))
     taps_first = sums.sum(axis=0).reshape(*window.kernel_size, 1, K)
     return compact(taps_first.transpose(3, 0, 1, 2))
 
@@ -57,17 +57,11 @@ def _taps_first(weight: Array, C: int) -> Array:
     return _split(compact(weight[:, 0].transpose(1, 2, 0)), C)
 
 
-@jit(parallel=True)
-def _forward(x: Array, weight: Array, y: Array, lanes_are_channels: bool, window: Numbers) -> None:
-    N, OH = y.shape[:2]
-    for row in prange(N * OH):
-        _forward_row(x, weight, y, lanes_are_channels, window, row // OH, row % OH)
-
-
-@jit
-def _forward_row(x: Array, weight: Array, y: Array, lanes_are_channels: bool, window: Numbers, n: int, oh: int) -> None:
+@row_kernel
+def _forward(x: Array, weight: Array, y: Array, lanes_are_channels: int, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    _, _, OW, _, lanes = y.shape
+    _, OH, OW, _, lanes = y.shape
+    n, oh = divmod(row, OH)
     KH, KW, SH, SW, top, left, DH, DW = window
     y[n, oh] = 0
     for r in range(KH):
@@ -86,19 +80,11 @@ def _forward_row(x: Array, weight: Array, y: Array, lanes_are_channels: bool, wi
                                 y[n, oh, ow, c, k] += x[n, h, w, c] * weight[r, s, c, k]
 
 
-@jit(parallel=True)
-def _input_grad(dy: Array, weight: Array, dx: Array, lanes_are_channels: bool, window: Numbers) -> None:
-    N, H = dx.shape[:2]
-    for row in prange(N * H):
-        _input_grad_row(dy, weight, dx, lanes_are_channels, window, row // H, row % H)
-
-
-@jit
-def _input_grad_row(
-    dy: Array, weight: Array, dx: Array, lanes_are_channels: bool, window: Numbers, n: int, h: int
-) -> None:
-    _, _, W, C = dx.shape
+@row_kernel
+def _input_grad(dy: Array, weight: Array, dx: Array, lanes_are_channels: int, window: Numbers, row: int) -> None:
+    _, H, W, C = dx.shape
     _, OH, OW, _, lanes = dy.shape
+    n, h = divmod(row, H)
     KH, KW, SH, SW, top, left, DH, DW = window
     dx[n, h] = 0
     for r in range(KH):
@@ -119,18 +105,15 @@ def _input_grad_row(
                             dx[n, h, w, c] = total
 
 
-@jit(parallel=True)
-def _weight_grad(x: Array, dy: Array, sums: Array, lanes_are_channels: bool, window: Numbers) -> None:
+@row_kernel
+def _weight_grad(x: Array, dy: Array, sums: Array, lanes_are_channels: int, window: Numbers, part: int) -> None:
     N, OH = dy.shape[:2]
-    for part in prange(sums.shape[0]):
-        for row in range(part * _ROWS_PER_PART, min((part + 1) * _ROWS_PER_PART, N * OH)):
-            _weight_grad_row(x, dy, sums[part], lanes_are_channels, window, row // OH, row % OH)
+    for row in range(part * _ROWS_PER_PART, min((part + 1) * _ROWS_PER_PART, N * OH)):
+        _weight_grad_row(x, dy, sums[part], lanes_are_channels, window, row // OH, row % OH)
 
 
 @jit
-def _weight_grad_row(
-    x: Array, dy: Array, dw: Array, lanes_are_channels: bool, window: Numbers, n: int, oh: int
-) -> None:
+def _weight_grad_row(x: Array, dy: Array, dw: Array, lanes_are_channels: int, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
     _, _, OW, _, lanes = dy.shape
     KH, KW, SH, SW, top, left, DH, DW = window

@@ -10,12 +10,11 @@ element's terms are added in one order, so results do not depend on the number o
 import math
 
 import numpy as np
-from numba import prange
 
 from kernels import layout
 from kernels.cpu.arrays import Numbers, channels_last, compact, numbers, outputs_inside
-from kernels.cpu.jit import jit
-from kernels.geometry import Padding, Size, convolution_window
+from kernels.cpu.rows import row_kernel
+from kernels.geometry import Padding, Pair, Size, Window, convolution_window
 from kernels.types import Array
 
 
@@ -28,7 +27,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
     window = convolution_window("im2col", x.shape[2:], kernel_size, stride, padding, dilation)
     N, C = x.shape[:2]
     cols = np.empty((N, *window.output_size, C, *window.kernel_size), x.dtype)
-    _unfold(channels_last(x), cols, numbers(window))
+    _unfold(N * window.output_size[0], channels_last(x), cols, numbers(window))
     return cols.reshape(N * math.prod(window.output_size), C * window.cells)
 
 
@@ -48,21 +47,15 @@ def col2im(
     N, C, H, W = input_shape
     window = convolution_window("col2im", (H, W), kernel_size, stride, padding, dilation)
     x = np.empty((N, H, W, C), cols.dtype)
-    _fold(compact(cols).reshape(N, *window.output_size, C, *window.kernel_size), x, numbers(window))
+    _fold(N * H, compact(cols).reshape(N, *window.output_size, C, *window.kernel_size), x, numbers(window))
     return layout.from_channels_last(x)
 
 
-@jit(parallel=True)
-def _unfold(x: Array, cols: Array, window: Numbers) -> None:
-    N, OH = cols.shape[:2]
-    for row in prange(N * OH):
-        _unfold_row(x, cols, window, row // OH, row % OH)
-
-
-@jit
-def _unfold_row(x: Array, cols: Array, window: Numbers, n: int, oh: int) -> None:
+@row_kernel
+def _unfold(x: Array, cols: Array, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    _, _, OW, _, _, _ = cols.shape
+    _, OH, OW, _, _, _ = cols.shape
+    n, oh = divmod(row, OH)
     KH, KW, SH, SW, top, left, DH, DW = window
     for i in range(KH):
         h = oh * SH + i * DH - top
@@ -78,17 +71,11 @@ def _unfold_row(x: Array, cols: Array, window: Numbers, n: int, oh: int) -> None
                         cols[n, oh, ow, c, i, j] = 0
 
 
-@jit(parallel=True)
-def _fold(cols: Array, x: Array, window: Numbers) -> None:
-    N, H = x.shape[:2]
-    for row in prange(N * H):
-        _fold_row(cols, x, window, row // H, row % H)
-
-
-@jit
-def _fold_row(cols: Array, x: Array, window: Numbers, n: int, h: int) -> None:
-    _, _, W, C = x.shape
+@row_kernel
+def _fold(cols: Array, x: Array, window: Numbers, row: int) -> None:
+    _, H, W, C = x.shape
     _, OH, OW, _, _, _ = cols.shape
+    n, h = divmod(row, H)
     KH, KW, SH, SW, top, left, DH, DW = window
     x[n, h] = 0
     for i in range(KH):
@@ -102,8 +89,7 @@ def _fold_row(cols: Array, x: Array, window: Numbers, n: int, h: int) -> None:
                         x[n, h, w, c] += cols[n, oh, ow, c, i, j]
 
 
-@jit(parallel=True)
-def pack_rows(x: Array, cols: Array, group: int, first_row: int, OH: int, window: Numbers) -> None:
+def pack_rows(x: Array, cols: Array, group: int, first_row: int, window: Window) -> None:
     """Unfold output rows of one channel group for a matrix product.
 
     Args:
@@ -111,17 +97,17 @@ def pack_rows(x: Array, cols: Array, group: int, first_row: int, OH: int, window
         cols: (rows, OW, KH, KW, C / groups), overwritten; its row b is output row first_row + b of all N·OH.
         group: which channel group.
         first_row: the first output row, counted over all images.
-        OH: output rows of one image.
-        window: the window's numbers.
+        window: the convolution's window.
     """
-    for b in prange(cols.shape[0]):
-        _pack_row(x, cols, window, group, b, (first_row + b) // OH, (first_row + b) % OH)
+    _pack(cols.shape[0], x, cols, (group, first_row, window.output_size[0]), numbers(window))
 
 
-@jit
-def _pack_row(x: Array, cols: Array, window: Numbers, group: int, b: int, n: int, oh: int) -> None:
+@row_kernel
+def _pack(x: Array, cols: Array, place: tuple[int, int, int], window: Numbers, b: int) -> None:
     _, H, W, _, C = x.shape
     OW = cols.shape[1]
+    group, first_row, OH = place
+    n, oh = divmod(first_row + b, OH)
     KH, KW, SH, SW, top, left, DH, DW = window
     for i in range(KH):
         h = oh * SH + i * DH - top
@@ -137,30 +123,30 @@ def _pack_row(x: Array, cols: Array, window: Numbers, group: int, b: int, n: int
                         cols[b, ow, i, j, c] = 0
 
 
-@jit(parallel=True)
-def fold_rows(cols: Array, x: Array, group: int, first_row: int, OH: int, window: Numbers) -> None:
+def fold_rows(cols: Array, x: Array, group: int, first_row: int, window: Window) -> None:
     """Add packed rows back onto the input cells that they came from: the adjoint of `pack_rows`.
 
-    Args as there; `x` is added to. Parallel over input rows, each of which gathers what belongs to it.
+    Arguments as there; `x` is added to. Each input row gathers what belongs to it.
     """
-    H = x.shape[1]
-    first_image = first_row // OH
-    images = (first_row + cols.shape[0] - 1) // OH + 1 - first_image
-    for row in prange(images * H):
-        _fold_packed_row(cols, x, window, group, first_row, OH, first_image + row // H, row % H)
+    OH, H = window.output_size[0], x.shape[1]
+    first_image, last_image = first_row // OH, (first_row + cols.shape[0] - 1) // OH
+    place = (group, first_row, first_image)
+    _fold_packed((last_image + 1 - first_image) * H, cols, x, place, window.output_size, numbers(window))
 
 
-@jit
-def _fold_packed_row(
-    cols: Array, x: Array, window: Numbers, group: int, first_row: int, OH: int, n: int, h: int
+@row_kernel
+def _fold_packed(
+    cols: Array, x: Array, place: tuple[int, int, int], output_size: Pair, window: Numbers, row: int
 ) -> None:
-    _, _, W, _, C = x.shape
-    rows, OW = cols.shape[:2]
+    _, H, W, _, C = x.shape
+    OH, OW = output_size
+    group, first_row, first_image = place
+    n, h = first_image + row // H, row % H
     KH, KW, SH, SW, top, left, DH, DW = window
     for i in range(KH):
         oh, remainder = divmod(h + top - i * DH, SH)
         b = n * OH + oh - first_row
-        if remainder == 0 and 0 <= oh < OH and 0 <= b < rows:
+        if remainder == 0 and 0 <= oh < OH and 0 <= b < cols.shape[0]:
             for j in range(KW):
                 first, last = outputs_inside(j * DW - left, SW, W, OW)
                 for ow in range(first, last):

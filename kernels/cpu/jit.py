@@ -42,7 +42,7 @@ def jit(function: Callable[..., Any], /) -> Any: ...
 @overload
 def jit(*, parallel: bool = False, **options: Any) -> Callable[[Callable[..., Any]], Any]: ...
 def jit(function: Callable[..., Any] | None = None, /, *, parallel: bool = False, **options: Any) -> Any:
-    """Compile a kernel at its first call: `@jit`, `@jit(parallel=True)`, `@jit(inline="always")`, …
+    """Compile a kernel at its first call: `@jit`, `@jit(parallel=True)` or with other options of Numba's.
 
     Defaults: nopython, the GIL released, NumPy's error model (no exception on a division by zero), and
     `FASTMATH`; any option of `numba.njit` overrides them. Compiled code is kept on disk.
@@ -83,7 +83,9 @@ def compile_c_function(function: Callable[..., Any], signature: Any) -> int:
     For code that several kernels call by address, so that none of them compiles it again. It lives as long as
     the process.
     """
-    compiled = CFunc(function, (signature.args, signature.return_type), locals={}, options={"error_model": "numpy"})
+    compiled: Any = CFunc(
+        function, (signature.args, signature.return_type), locals={}, options={"error_model": "numpy"}
+    )
     if cache := _cache_for(function):
         compiled._cache = cache
     compiled.compile()
@@ -133,6 +135,8 @@ class _TolerantCache(FunctionCache):  # type: ignore[misc]  # Numba has no type 
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # a truncated file can fail in any way while it is unpickled
+            with suppress(OSError):
+                self.flush()  # so that what is compiled now can be saved
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:

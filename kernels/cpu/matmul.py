@@ -107,8 +107,9 @@ def _multiply(a: Array, b: Array, c: Array) -> None:
 
     # Rows of B that lie close together, or that a few tiles read, are read where they are.
     pack_b = b_column != 1 or (b_k > 2 * width and rows > 4 * WIDE_ROWS)
-    # So are rows of A, until many panels pass; columns of A (a transposed operand) are copied sooner.
-    pack_a = panels > (8 if a_k == 1 else 1)
+    # So are rows of A, until many panels pass; rows whose distance makes them collide in the cache, and columns
+    # of A (a transposed operand), are copied sooner.
+    pack_a = panels > (8 if a_k == 1 and a_row * size % 2048 else 1)
     products = np.empty((chunks, M, N), c.dtype) if chunks > 1 else c
     plan = (
         panel_address(c.dtype), size, M, N, K, width, panels,

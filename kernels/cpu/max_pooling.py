@@ -6,11 +6,10 @@ the result is written once to memory (the taps of a window meet in a row that st
 """
 
 import numpy as np
-from numba import prange
 
 from kernels import layout
 from kernels.cpu.arrays import Numbers, channels_last, numbers, outputs_inside
-from kernels.cpu.jit import jit
+from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, argmax_dtype, pooling_window
 from kernels.types import Array
 
@@ -32,21 +31,15 @@ def max_pool2d(
     block = channels_last(x)
     shape = (x.shape[0], *window.output_size, x.shape[1])
     y, argmax = np.empty(shape, x.dtype), np.empty(shape, argmax_dtype(window.cells))
-    _max_pool2d(block, y, argmax, numbers(window))
+    _max_pool2d(y.shape[0] * y.shape[1], block, y, argmax, numbers(window))
     return layout.from_channels_last(y), layout.from_channels_last(argmax)
 
 
-@jit(parallel=True)
-def _max_pool2d(x: Array, y: Array, argmax: Array, window: Numbers) -> None:
-    N, OH = y.shape[:2]
-    for row in prange(N * OH):
-        _max_pool2d_row(x, y, argmax, window, row // OH, row % OH)
-
-
-@jit
-def _max_pool2d_row(x: Array, y: Array, argmax: Array, window: Numbers, n: int, oh: int) -> None:
+@row_kernel
+def _max_pool2d(x: Array, y: Array, argmax: Array, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    OW = y.shape[2]
+    _, OH, OW, _ = y.shape
+    n, oh = divmod(row, OH)
     KH, KW, SH, SW, top, left, DH, DW = window
     # Every window starts at its first cell inside the input, which stands even if all its cells are −∞.
     y[n, oh] = -np.inf
@@ -88,21 +81,15 @@ def max_pool2d_grad(
     N, C, H, W = input_shape
     window = pooling_window("max_pool2d_grad", (H, W), kernel_size, stride, padding, dilation, ceil_mode)
     dx = np.empty((N, H, W, C), grad_output.dtype)
-    _max_pool2d_grad(channels_last(grad_output), channels_last(argmax), dx, numbers(window))
+    _max_pool2d_grad(N * H, channels_last(grad_output), channels_last(argmax), dx, numbers(window))
     return layout.from_channels_last(dx)
 
 
-@jit(parallel=True)
-def _max_pool2d_grad(dy: Array, argmax: Array, dx: Array, window: Numbers) -> None:
-    N, H = dx.shape[:2]
-    for row in prange(N * H):
-        _max_pool2d_grad_row(dy, argmax, dx, window, row // H, row % H)
-
-
-@jit
-def _max_pool2d_grad_row(dy: Array, argmax: Array, dx: Array, window: Numbers, n: int, h: int) -> None:
-    _, _, W, C = dx.shape
+@row_kernel
+def _max_pool2d_grad(dy: Array, argmax: Array, dx: Array, window: Numbers, row: int) -> None:
+    _, H, W, C = dx.shape
     _, OH, OW, _ = dy.shape
+    n, h = divmod(row, H)
     KH, KW, SH, SW, top, left, DH, DW = window
     zero = dx.dtype.type(0)
     dx[n, h] = zero
@@ -134,21 +121,15 @@ def max_pool2d_gather(
     """
     window = pooling_window("max_pool2d_gather", x.shape[2:], kernel_size, stride, padding, dilation, ceil_mode)
     y = np.empty((x.shape[0], *window.output_size, x.shape[1]), x.dtype)
-    _max_pool2d_gather(channels_last(x), channels_last(argmax), y, numbers(window))
+    _max_pool2d_gather(y.shape[0] * y.shape[1], channels_last(x), channels_last(argmax), y, numbers(window))
     return layout.from_channels_last(y)
 
 
-@jit(parallel=True)
-def _max_pool2d_gather(x: Array, argmax: Array, y: Array, window: Numbers) -> None:
-    N, OH = y.shape[:2]
-    for row in prange(N * OH):
-        _max_pool2d_gather_row(x, argmax, y, window, row // OH, row % OH)
-
-
-@jit
-def _max_pool2d_gather_row(x: Array, argmax: Array, y: Array, window: Numbers, n: int, oh: int) -> None:
+@row_kernel
+def _max_pool2d_gather(x: Array, argmax: Array, y: Array, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    OW = y.shape[2]
+    _, OH, OW, _ = y.shape
+    n, oh = divmod(row, OH)
     _, KW, SH, SW, top, left, DH, DW = window
     for ow in range(OW):
         for c in range(C):

@@ -169,12 +169,13 @@ class TileEmitter:
                 builder.store(self._load(given["start"], place, masks[v]), sums[p, v])
 
         a_rows = [self._offset((row[p], given["a_row"])) for p in range(rows)]
-        with self._loop(given["n_i"]) as i, self._loop(given["n_j"]) as j, self._loop(given["n_l"]) as l:
-            b = self._offset((i, given["b_i"]), (j, given["b_j"]), (l, given["b_l"]))
-            a = self._offset((i, given["a_i"]), (j, given["a_j"]), (l, given["a_l"]))
+        with self._loop(given["n_i"]) as i, self._loop(given["n_j"]) as j, self._loop(given["n_l"]) as k:
+            b = self._offset((i, given["b_i"]), (j, given["b_j"]), (k, given["b_l"]))
+            a = self._offset((i, given["a_i"]), (j, given["a_j"]), (k, given["a_l"]))
             b_vectors = [self._load(given["b"], builder.add(b, column[v]), masks[v]) for v in range(vectors)]
             for p in range(rows):
-                broadcast = self._splat(builder.load(self._pointer(given["a"], builder.add(a, a_rows[p]), self.element)))
+                element = self._pointer(given["a"], builder.add(a, a_rows[p]), self.element)
+                broadcast = self._splat(builder.load(element))
                 for v in range(vectors):
                     # fmuladd, not fma: a processor without the fused form multiplies, then adds.
                     factors = [broadcast, b_vectors[v], builder.load(sums[p, v])]
@@ -326,12 +327,13 @@ def run_panel(typing_context: Any, address: Any, operands: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         address, operands = arguments
         table = cgutils.alloca_once(builder, ir.ArrayType(_WORD, len(OPERANDS)))
-        for k, (value, given) in enumerate(zip(cgutils.unpack_tuple(builder, operands), signature.args[1], strict=True)):
-            word = context.cast(builder, value, given, types.int64)
+        values = zip(cgutils.unpack_tuple(builder, operands), signature.args[1], strict=True)
+        for k, (value, kind) in enumerate(values):
+            word = context.cast(builder, value, kind, types.int64)
             builder.store(word, cgutils.gep_inbounds(builder, table, 0, k))
         pointer = _WORD.as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [pointer, pointer]).as_pointer()
-        builder.call(builder.inttoptr(address, kind), [pointer(None), builder.bitcast(table, pointer)])
+        function = ir.FunctionType(ir.VoidType(), [pointer, pointer]).as_pointer()
+        builder.call(builder.inttoptr(address, function), [pointer(None), builder.bitcast(table, pointer)])
         return context.get_dummy_value()
 
     return types.void(address, operands), generate

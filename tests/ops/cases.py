@@ -147,6 +147,7 @@ CASES = [
         [(3,)],
         peer=lambda torch, a: torch.where(torch.from_numpy(WHERE), a, 0.5),
     ),
+    Case("elementwise-0d", ops.Exp, lambda x: x.exp() * x.tanh() * x.sigmoid() * (x * x).sqrt() * x**2, [()]),
     # reductions
     Case("sum", ops.Sum, lambda x: x.sum(), [(2, 3)]),
     Case("sum-axis", ops.Sum, lambda x: x.sum(axis=1), [(2, 3, 2)]),
@@ -161,6 +162,7 @@ CASES = [
         [(2, 3, 2)],
         peer=lambda torch, x: x.amax((0, 2), keepdim=True),
     ),
+    Case("max-0d", ops.Max, lambda x: x.max() * x.sum(), [()]),
     Case("softmax", ops.Softmax, lambda x: x.softmax(-1), [(2, 4)]),
     Case("softmax-axis", ops.Softmax, lambda x: x.softmax(0), [(3, 2)]),
     Case("log_softmax", ops.LogSoftmax, lambda x: x.log_softmax(-1), [(2, 4)]),
