@@ -120,8 +120,8 @@ def conv2d(
         dilation: cells from one tap to the next.
         groups: channels are split into so many groups, each convolved by its share of the K kernels.
         activation: "relu" or None, applied on the way out.
-        algorithm: "auto", "gemm" (always matrix products over unfolded windows) or "reference" (naive loops,
-            NumPy arrays only).
+        algorithm: "auto"; "gemm" (always matrix products over unfolded windows); or, for NumPy arrays, "direct" (no
+            unfolding: register tiles over the image itself) or "reference" (naive loops).
 
     Returns:
         (N, K, OH, OW).

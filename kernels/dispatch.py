@@ -10,7 +10,7 @@ from kernels.layout import is_cupy
 from kernels.types import Array
 
 #: What `algorithm` may name.
-ALGORITHMS = ("auto", "gemm", "reference")
+ALGORITHMS = ("auto", "direct", "gemm", "reference")
 
 
 def implementation(operation: str, arrays: dict[str, Array | None], algorithm: str = "auto") -> Any:
@@ -35,9 +35,9 @@ def implementation(operation: str, arrays: dict[str, Array | None], algorithm: s
     on_gpu = "CuPy" in kinds.values()
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"{operation}: algorithm must be one of {_listed()}, got {algorithm!r}.")
-    if algorithm == "reference" and on_gpu:
+    if algorithm in ("direct", "reference") and on_gpu:
         raise ArgumentError(
-            f'{operation}: algorithm="reference" is loops over NumPy arrays, but the arguments are CuPy arrays.'
+            f'{operation}: algorithm="{algorithm}" takes NumPy arrays, but the arguments are CuPy arrays.'
         )
     return _package("reference" if algorithm == "reference" else "cuda" if on_gpu else "cpu")
 

@@ -3,11 +3,13 @@
 import importlib
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from types import ModuleType
 
 import hypothesis
 import pytest
 
+import dlcore
 from dlcore import backend as backends
 
 # The same examples in every run, on every machine. The `backend` fixture is set up once per test, not per
@@ -33,6 +35,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _seed() -> None:
     """Start every test from the same random numbers."""
     backends.seed(0)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Kernels on one thread: for many small arrays, which gain nothing from a second but the wait for it."""
+    threads = dlcore.get_num_threads()
+    dlcore.set_num_threads(1)
+    yield
+    dlcore.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

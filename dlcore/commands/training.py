@@ -17,7 +17,7 @@ from dlcore.train import MetricsFile, SaveWeights, Trainer
 from dlcore.train import evaluate as measure
 from dlcore.train.report import can_draw, write_figures
 from dlcore.train.run import RunConfig, RunFolder, write_json
-from kernels.errors import DLCoreError
+from kernels.errors import DLCoreError, StateDictError
 
 #: What the epoch is chosen by whose weights are kept.
 MONITOR = "validation_loss"
@@ -51,7 +51,7 @@ def train(options: TrainOptions) -> None:
     """
     choices.check_names(options.model, options.data, options.optimizer)
     choice = choices.DATA[options.data]
-    path = options.run or _unused_path(options.model, options.data)
+    path = options.run or unused_path(options.model, options.data, datetime.datetime.now())
     RunFolder(path).check_unused()
     splits = choices.load_data(options.data)
     backend.seed(options.seed)
@@ -120,7 +120,10 @@ def open_run(path: Path) -> tuple[RunConfig, Module]:
     config = folder.read_config()
     choices.check_names(config.model, config.data, config.optimizer)
     network = models.create(config.model, config.input_shape, len(config.classes))
-    load(network, folder.weights)
+    try:
+        load(network, folder.weights)
+    except StateDictError as error:
+        raise StateDictError(f"{folder.weights}: {error}") from error
     return config, network
 
 
@@ -172,10 +175,9 @@ def _where_it_stopped(trainer: Trainer, folder: RunFolder) -> str:
     return f"{where}; the best weights so far, of epoch {best}, are in {folder.weights}"
 
 
-def _unused_path(model: str, data: str) -> Path:
+def unused_path(model: str, data: str, moment: datetime.datetime) -> Path:
     """runs/MODEL-DATA-TIME, with a number behind it if that exists."""
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    path = first = Path("runs") / f"{model}-{data}-{stamp}"
+    path = first = Path("runs") / f"{model}-{data}-{moment:%Y%m%d-%H%M%S}"
     number = 2
     while path.exists():
         path = first.with_name(f"{first.name}-{number}")
@@ -187,4 +189,4 @@ def _kernel_cache_is_empty() -> bool:
     from kernels.cpu.jit import cache_folder  # slow: loads Numba
 
     folder = cache_folder()
-    return folder is None or not any(folder.iterdir())
+    return folder is None or not any(folder.rglob("*.nbc"))  # Numba's name for compiled code

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from dlcore.train.history import History
@@ -130,9 +131,7 @@ def mistakes(
 
 def _figure(width: float, height: float) -> Figure:
     """An empty figure, in inches, with a little air around what is drawn."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)
-    return figure
+    return Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08))
 
 
 def _grid(count: int, *, columns: int, size: float, head: float) -> tuple[Figure, list[Axes]]:

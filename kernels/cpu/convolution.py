@@ -1,6 +1,8 @@
-"""Convolution and its two gradients as matrix products over unfolded windows.
+"""Convolution and its two gradients: which way each goes, and the way over unfolded windows.
 
-With the windows of all outputs as rows, cols: [N·OH·OW, R·S·C], and the weight as W: [K, R·S·C],
+Depthwise convolution takes the way of `depthwise`, 1×1 with stride 1 is one matrix product, and all else goes the
+direct way of `direct`. With `algorithm="gemm"` it goes over matrix products instead, as the textbook's does. With the
+windows of all outputs as rows, cols: [N·OH·OW, R·S·C], and the weight as W: [K, R·S·C],
 
     forward          y    = cols · Wᵀ      [N·OH·OW, RSC] · [RSC, K]      → [N·OH·OW, K], which is NHWC
     input gradient   dx   = fold(dy · W)   [N·OH·OW, K] · [K, RSC]        → [N·OH·OW, RSC], folded onto x
@@ -8,8 +10,7 @@ With the windows of all outputs as rows, cols: [N·OH·OW, R·S·C], and the wei
 
 The columns never exist as a whole: a block of output rows at a time goes through scratch memory that stays in
 cache. Blocks are a function of the shape alone and are added in their order, so that results do not depend on
-the number of threads. Depthwise convolution takes the direct way of `depthwise`; 1×1 with stride 1 is one
-matrix product without columns.
+the number of threads.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Literal
 import numpy as np
 
 from kernels import layout
-from kernels.cpu import depthwise
+from kernels.cpu import depthwise, direct
 from kernels.cpu.arrays import channels_last, compact, scratch
 from kernels.cpu.im2col import fold_rows, pack_rows
 from kernels.cpu.matmul import matmul
@@ -47,7 +48,12 @@ def conv2d(
     Reads x R·S times (from cache but for the first), the weight once per block; writes y once to memory.
     """
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    if algorithm == "auto" and _is_depthwise(weight.shape, groups):
+    way = _way(algorithm, weight.shape, groups, window)
+    if way == "direct":
+        shift = None if bias is None else compact(bias)
+        y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups)
+        return layout.from_channels_last(y)
+    if way == "depthwise":
         y = depthwise.forward(channels_last(x), weight, window)
     else:
         y = _forward(channels_last(x), weight, window, groups)
@@ -95,7 +101,10 @@ def conv2d_input_grad(
     N, C, H, W = input_shape
     window = convolution_window("conv2d_input_grad", (H, W), weight.shape[2:], stride, padding, dilation)
     dy = channels_last(grad_output)
-    if algorithm == "auto" and _is_depthwise(weight.shape, groups):
+    way = _way(algorithm, weight.shape, groups, window)
+    if way == "direct":
+        return layout.from_channels_last(direct.input_grad(dy, weight, C, window, groups))
+    if way == "depthwise":
         return layout.from_channels_last(depthwise.input_grad(dy, weight, C, window))
     OW = window.output_size[1]
     K = weight.shape[0]
@@ -134,7 +143,10 @@ def conv2d_weight_grad(
     K, group_channels, R, S = weight_shape
     window = convolution_window("conv2d_weight_grad", x.shape[2:], (R, S), stride, padding, dilation)
     dy = channels_last(grad_output)
-    if algorithm == "auto" and _is_depthwise(weight_shape, groups):
+    way = _way(algorithm, weight_shape, groups, window)
+    if way == "direct":
+        return layout.from_channels_last(direct.weight_grad(channels_last(x), dy, weight_shape, window, groups))
+    if way == "depthwise":
         return layout.from_channels_last(depthwise.weight_grad(channels_last(x), dy, window))
     N, C, H, W = x.shape
     _, OW = window.output_size
@@ -152,8 +164,13 @@ def conv2d_weight_grad(
     return layout.from_channels_last(dw.reshape(K, R, S, group_channels))
 
 
-def _is_depthwise(weight_shape: tuple[int, ...], groups: int) -> bool:
-    return groups > 1 and weight_shape[1] == 1
+def _way(algorithm: str, weight_shape: tuple[int, ...], groups: int, window: Window) -> str:
+    """Which implementation takes this convolution: "direct", "depthwise" or "gemm"."""
+    if algorithm != "auto":
+        return algorithm
+    if groups > 1 and weight_shape[1] == 1:
+        return "depthwise"
+    return "gemm" if window.is_pointwise and groups == 1 else "direct"
 
 
 def _groups(K: int, groups: int) -> Iterator[tuple[int, slice]]:

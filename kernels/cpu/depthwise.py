@@ -10,7 +10,6 @@ Blocks are NHWC in and out. Sums are formed in one order per element, whatever t
 import numpy as np
 
 from kernels.cpu.arrays import Numbers, compact, numbers, outputs_inside
-from kernels.cpu.jit import jit
 from kernels.cpu.rows import row_kernel
 from kernels.geometry import Window
 from kernels.types import Array
@@ -107,27 +106,23 @@ def _input_grad(dy: Array, weight: Array, dx: Array, lanes_are_channels: int, wi
 
 @row_kernel
 def _weight_grad(x: Array, dy: Array, sums: Array, lanes_are_channels: int, window: Numbers, part: int) -> None:
-    N, OH = dy.shape[:2]
-    for row in range(part * _ROWS_PER_PART, min((part + 1) * _ROWS_PER_PART, N * OH)):
-        _weight_grad_row(x, dy, sums[part], lanes_are_channels, window, row // OH, row % OH)
-
-
-@jit
-def _weight_grad_row(x: Array, dy: Array, dw: Array, lanes_are_channels: int, window: Numbers, row: int) -> None:
     _, H, W, C = x.shape
-    _, _, OW, _, lanes = dy.shape
+    N, OH, OW, _, lanes = dy.shape
     KH, KW, SH, SW, top, left, DH, DW = window
-    for r in range(KH):
-        h = oh * SH + r * DH - top
-        if 0 <= h < H:
-            for s in range(KW):
-                first, last = outputs_inside(s * DW - left, SW, W, OW)
-                for ow in range(first, last):
-                    w = ow * SW + s * DW - left
-                    if lanes_are_channels:
-                        for k in range(lanes):
-                            dw[r, s, 0, k] += dy[n, oh, ow, 0, k] * x[n, h, w, k]
-                    else:
-                        for c in range(C):
+    dw = sums[part]
+    for row in range(part * _ROWS_PER_PART, min((part + 1) * _ROWS_PER_PART, N * OH)):
+        n, oh = divmod(row, OH)
+        for r in range(KH):
+            h = oh * SH + r * DH - top
+            if 0 <= h < H:
+                for s in range(KW):
+                    first, last = outputs_inside(s * DW - left, SW, W, OW)
+                    for ow in range(first, last):
+                        w = ow * SW + s * DW - left
+                        if lanes_are_channels:
                             for k in range(lanes):
-                                dw[r, s, c, k] += dy[n, oh, ow, c, k] * x[n, h, w, c]
+                                dw[r, s, 0, k] += dy[n, oh, ow, 0, k] * x[n, h, w, k]
+                        else:
+                            for c in range(C):
+                                for k in range(lanes):
+                                    dw[r, s, c, k] += dy[n, oh, ow, c, k] * x[n, h, w, c]

@@ -13,6 +13,7 @@ the one loop of `tasks`.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeAlias
@@ -37,14 +38,18 @@ class RowKernel:
 
     def __init__(self, function: Callable[..., None]) -> None:
         functools.update_wrapper(self, function)
-        self._row = jit(function)
+        # Nobody calls it from Python or C, and the code for that takes a third of the compilation.
+        self._row = jit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+        self._name = f"{function.__module__}.{function.__qualname__}"
         self._addresses: dict[str, int] = {}
 
     def __call__(self, rows: int, *arguments: Argument) -> None:
         """Run the kernel for the rows 0 … rows − 1."""
-        kinds, plan = "", []
+        kinds = ""
+        plan: list[int] = []
         for argument in arguments:
             if isinstance(argument, np.ndarray):
+                assert argument.flags.c_contiguous, "compiled code computes strides from the shape"
                 kinds += f"{argument.dtype.char}{argument.ndim}"
                 plan += (address_of(argument), *argument.shape)
             elif isinstance(argument, tuple):
@@ -61,9 +66,9 @@ class RowKernel:
     def _compile(self, kinds: str, arguments: tuple[Argument, ...]) -> int:
         # The globals of a compiled function are its constants, so each task needs its own; and a name of its
         # own, by which the disk cache knows it.
-        names = {"__name__": __name__, "row_kernel": self._row, "arguments": _reader(arguments)}
+        names = {"__name__": __name__, "run_row": self._row, "arguments": _reader(arguments)}
         task = FunctionType(_task.__code__, names)
-        task.__qualname__ = f"{self.__module__}.{self.__qualname__}.{kinds}"
+        task.__qualname__ = f"{self._name}.{kinds}"
         return task_address(task)
 
 
@@ -73,7 +78,8 @@ def row_kernel(function: Callable[..., None]) -> RowKernel:
 
 
 def _task(plan: Any, row: int) -> None:
-    row_kernel(*arguments(plan, row))  # type: ignore  # noqa
+    """What is compiled; its global names are those that `_compile` gives each copy."""
+    run_row(*arguments(plan, row))  # type: ignore[name-defined]  # noqa: F821
 
 
 def _reader(arguments: tuple[Argument, ...]) -> Any:
@@ -85,7 +91,7 @@ def _reader(arguments: tuple[Argument, ...]) -> Any:
         result = types.Tuple([*kinds, row])
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, given: list[ir.Value]) -> ir.Value:
-            position = iter(range(10**6))
+            position = itertools.count()
 
             def integers(count: int) -> list[ir.Value]:
                 places = (ir.Constant(row_value.type, next(position)) for _ in range(count))

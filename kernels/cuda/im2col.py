@@ -15,7 +15,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
     windows = window_view(padded(layout.channels_last(x), window), window)
     cols = layout.array_module(x).empty((N, *window.output_size, C, *window.kernel_size), x.dtype)
     cols[...] = windows.transpose(0, 1, 2, 5, 3, 4)  # [N, OH, OW, KH, KW, C] → [N, OH, OW, C, KH, KW]
-    return cols.reshape(N * math.prod(window.output_size), C * window.cells)  # type: ignore[no-any-return]
+    return cols.reshape(N * math.prod(window.output_size), C * window.cells)
 
 
 def col2im(

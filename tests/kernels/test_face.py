@@ -148,7 +148,7 @@ class CuPyArray:
         (
             lambda: kernels.conv2d(X, WEIGHT, algorithm="fft"),
             ArgumentError,
-            'conv2d: algorithm must be one of "auto", "gemm", "reference", got \'fft\'',
+            'conv2d: algorithm must be one of "auto", "direct", "gemm", "reference", got \'fft\'',
         ),
         (
             lambda: kernels.conv2d(X, WEIGHT, activation="gelu"),  # type: ignore[arg-type]

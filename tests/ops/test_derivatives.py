@@ -1,6 +1,6 @@
 """Every operation: its derivatives against finite differences and PyTorch, in both precisions and any layout."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -12,15 +12,7 @@ from dlcore import ops
 from tests.ops.cases import CASES, Case
 from tests.tolerances import assert_close
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Arrays as small as these gain nothing from a second thread, and waiting for it takes most of the time."""
-    threads = dl.get_num_threads()
-    dl.set_num_threads(1)
-    yield
-    dl.set_num_threads(threads)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 

@@ -79,7 +79,7 @@ def test_monitors_must_exist(make_trainer, loader, tmp_path):
     for callback in (EarlyStopping(), SaveWeights(tmp_path / "w", "validation_loss")):
         with pytest.raises(ArgumentError, match="only loss, accuracy; give fit validation data"):
             make_trainer(callbacks=[callback]).fit(loader, epochs=1)
-    with pytest.raises(ArgumentError, match="'acuracy' to monitor, only loss, accuracy$"):
+    with pytest.raises(ArgumentError, match=r"'acuracy' to monitor, only loss, accuracy$"):
         make_trainer(callbacks=[EarlyStopping("acuracy")]).fit(loader, epochs=1)
 
 

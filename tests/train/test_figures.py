@@ -14,7 +14,7 @@ from dlcore.train.run import RunFolder
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib (pip install 'dlcore[plot]')")
 
-from dlcore.train import figures  # noqa: E402 (needs matplotlib)
+from dlcore.train import figures
 
 DIGITS = [str(digit) for digit in range(10)]
 

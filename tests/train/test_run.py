@@ -43,10 +43,10 @@ def test_nothing_in_a_used_folder_is_touched(tmp_path):
 def test_open(tmp_path):
     with pytest.raises(MissingFileError, match="there is no folder"):
         RunFolder.open(tmp_path / "nowhere")
-    with pytest.raises(ArgumentError, match="is no run folder: it has no config.json"):
+    with pytest.raises(ArgumentError, match=r"is no run folder: it has no config\.json"):
         RunFolder.open(tmp_path)
     RunFolder.create(tmp_path).write_config(CONFIG)
-    with pytest.raises(ArgumentError, match="no model.safetensors: that run ended before its first epoch did"):
+    with pytest.raises(ArgumentError, match=r"no model\.safetensors: that run ended before its first epoch did"):
         RunFolder.open(tmp_path)
     (tmp_path / "model.safetensors").touch()
     (tmp_path / "curves.png").touch()

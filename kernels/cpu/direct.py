@@ -1,0 +1,325 @@
+"""Direct convolution on the microkernel: no columns, no matrix of windows.
+
+Everything is NHWC inside. One correlation serves the forward pass and the input gradient:
+
+    y[n, p, q, k] = Σ_r Σ_s Σ_c  x[n, p·SH + r·DH - top, q·SW + s·DW - left, c] · w[k, c, r, s]
+
+A tile's rows are the pixels q of one output row, its columns output channels, its three loops r, s and c. The weight
+is packed as [panel][R][S][C][columns of a panel], so that a panel is read straight through. Where a window reaches
+beyond the image, the task copies its band of rows into a buffer with a border of zeros, which stays in cache.
+
+The input gradient with a stride is one such correlation per phase: the cells h ≡ phase (mod SH) see only the taps
+r with phase + top - r·DH ≡ 0 (mod SH), a smaller window, and no zeros are ever inserted.
+
+    dw[k, c, r, s] = Σ_n Σ_p Σ_q  x[n, p·SH + r·DH - top, q·SW + s·DW - left, c] · dy[n, p, q, k]
+
+The weight gradient turns the loops round: a tile's rows are the run (s, c) of the input under one row of the window,
+which is contiguous, its columns output channels, its loops p and q. Chunks of images each have a sum of their own,
+and these are added in order; a weight too large for that has a task per panel instead.
+
+How the work is cut depends on the shape alone, so results do not depend on the number of threads.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import carray
+
+from kernels.cpu.arrays import scratch
+from kernels.cpu.blocks import copy_block
+from kernels.cpu.jit import jit
+from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
+from kernels.cpu.tasks import address_of, run_tasks, task_address
+from kernels.geometry import Window
+from kernels.types import Array
+
+#: Aim of the input rows that one task works on, in bytes: half of a small second-level cache.
+_BAND_BYTES = 1 << 18
+#: Steps of the inner loops per block of channels: their part of a panel stays in the first-level cache.
+_BLOCK_STEPS = 384
+#: So many tasks at least, where the shape allows: a few for each core, so that none waits long for another.
+_LEAST_TASKS = 16
+#: Chunks of images, each with a weight gradient of its own, and the bytes that all of these may take.
+_CHUNKS = 16
+_CHUNK_BYTES = 1 << 23
+#: Multiply-adds below which starting threads costs more than they save.
+_SERIAL_WORK = 1 << 18
+
+
+def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
+    """Y (N, OH, OW, K) from x (N, H, W, C), both C-contiguous, and a weight (K, C / groups, R, S) of any strides.
+
+    Reads x and writes y once per block of channels; the packed weight comes from cache.
+    """
+    K, C, R, S = weight.shape
+    y = np.empty((len(x), *window.output_size, K), x.dtype)
+    grouped = weight.reshape(groups, K // groups, C, R, S)
+    _correlate(x, grouped, y, window.stride, window.dilation, (window.top, window.left), bias, relu)
+    return y
+
+
+def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) -> Array:
+    """Dx (N, H, W, C) from dy (N, OH, OW, K): one correlation for each phase of the stride."""
+    K, group_channels, R, S = weight.shape
+    H, W = window.input_size
+    dx = np.empty((len(dy), H, W, C), dy.dtype)
+    swapped = weight.reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
+    rows = _phases(R, window.stride[0], window.dilation[0], window.top)
+    columns = _phases(S, window.stride[1], window.dilation[1], window.left)
+    for phase_h, (taps_h, spread_h, top) in enumerate(rows):
+        for phase_w, (taps_w, spread_w, left) in enumerate(columns):
+            target = dx[:, phase_h :: window.stride[0], phase_w :: window.stride[1]]
+            part = swapped[:, :, :, taps_h, taps_w][:, :, :, ::-1, ::-1]
+            if part.size:
+                _correlate(dy, part, target, (1, 1), (spread_h, spread_w), (top, left), None, False)
+            else:
+                target[...] = 0
+    return dx
+
+
+def weight_grad(x: Array, dy: Array, weight_shape: tuple[int, int, int, int], window: Window, groups: int) -> Array:
+    """Dw as (K, R, S, C / groups), C-contiguous, from x (N, H, W, C) and dy (N, OH, OW, K), both C-contiguous."""
+    K, group_channels, R, S = weight_shape
+    N, H, W, C = x.shape
+    P, Q = window.output_size
+    size, top, left = x.itemsize, window.top, window.left
+    width = tile_columns(size)
+    panels = groups * -(-K // groups // width)
+    result_bytes = R * S * group_channels * K * size
+    band, bands = _bands(N, P, Q, C, window.stride, window.dilation, (R, S), size)
+    chunks, panel_tasks = min(N * bands, _CHUNKS), 1
+    if chunks * result_bytes > _CHUNK_BYTES:
+        chunks, panel_tasks = 1, panels
+        if window.padding != ((0, 0), (0, 0)):  # every panel would pad the images again
+            x, top, left = _padded(x, window), 0, 0
+            _, H, W, _ = x.shape
+    sums = np.empty((chunks, R, S, group_channels, K), x.dtype)
+    plan = (
+        panel_address(x.dtype), size, address_of(x), H, W, C, groups, K // groups, group_channels, R, S,
+        address_of(dy), P, Q, *window.stride, *window.dilation, top, left, band, bands,
+        N * bands, chunks, panel_tasks, width, address_of(sums),
+    )  # fmt: skip
+    parallel = N * P * Q * R * S * group_channels * K >= _SERIAL_WORK
+    run_tasks(task_address(_weight_task), chunks * panel_tasks, plan, parallel=parallel)
+    total = sums[0] if chunks == 1 else np.add.reduce(sums, axis=0)
+    return np.ascontiguousarray(total.transpose(3, 0, 1, 2))
+
+
+def _correlate(
+    x: Array,
+    weight: Array,
+    y: Array,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    before: tuple[int, int],
+    bias: Array | None,
+    relu: bool,
+) -> None:
+    """The correlation at the head of this file.
+
+    Args:
+        x: (N, H, W, C), C-contiguous.
+        weight: (groups, K / groups, C / groups, R, S), any strides.
+        y: (N, P, Q, K), with contiguous channels; overwritten.
+        stride: (SH, SW).
+        dilation: (DH, DW).
+        before: (top, left); negative where the first window starts inside the image.
+        bias: (K,), contiguous, or None.
+        relu: whether negative results become 0.
+    """
+    if y.size == 0:
+        return
+    groups, K, C, R, S = weight.shape
+    N, H, W, all_channels = x.shape
+    _, P, Q, _ = y.shape
+    size = x.itemsize
+    width = tile_columns(size)
+    panels = -(-K // width)
+    packed = np.zeros((groups, panels, R, S, C, width), x.dtype)
+    pack = (
+        size, address_of(weight), *(step // size for step in weight.strides), K, C, R, S,
+        address_of(packed), panels, width,
+    )  # fmt: skip
+    run_tasks(task_address(_pack_task), groups * panels, pack, parallel=packed.size >= _SERIAL_WORK)
+    band, bands = _bands(N, P, Q, all_channels, stride, dilation, (R, S), size)
+    blocks = -(-R * S * C // _BLOCK_STEPS)
+    image, row, pixel, _ = (step // size for step in y.strides)
+    plan = (
+        panel_address(x.dtype), size, address_of(x), H, W, all_channels, groups, K, C, R, S,
+        address_of(packed), panels, width, address_of(y), image, row, pixel, P, Q,
+        *stride, *dilation, *before, band, bands, -(-C // blocks), 0 if bias is None else address_of(bias), relu,
+    )  # fmt: skip
+    parallel = N * P * Q * R * S * C * K * groups >= _SERIAL_WORK
+    run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel)
+
+
+def _phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:
+    """For each phase of an axis: the taps that meet it, their spread in dy, and dy's padding before.
+
+    Cell h = phase + stride · p meets tap r at output o = (h + before - r · dilation) / stride, where that is whole.
+    Those r are r₀, r₀ + step, …; and as r goes up, o goes down, so the taps are reversed.
+    """
+    step = stride // math.gcd(stride, dilation)
+    spread = step * dilation // stride
+    phases = []
+    for phase in range(stride):
+        first = next((r for r in range(min(step, taps)) if (phase + before - r * dilation) % stride == 0), taps)
+        count = len(range(first, taps, step))
+        first_output = (phase + before - first * dilation) // stride - (count - 1) * spread
+        phases.append((slice(first, taps, step), spread, -first_output))
+    return phases
+
+
+def _bands(
+    N: int,
+    P: int,
+    Q: int,
+    C: int,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    kernel_size: tuple[int, int],
+    size: int,
+) -> tuple[int, int]:
+    """Output rows per task, and how many tasks that makes of an image."""
+    row_bytes = ((Q - 1) * stride[1] + (kernel_size[1] - 1) * dilation[1] + 1) * C * size
+    input_rows = _BAND_BYTES // row_bytes - (kernel_size[0] - 1) * dilation[0]
+    band = max(1, min(P, input_rows // stride[0]))
+    bands = min(P, max(-(-P // band), -(-_LEAST_TASKS // max(N, 1))))
+    band = -(-P // bands)
+    return band, -(-P // band)
+
+
+def _padded(x: Array, window: Window) -> Array:
+    """The image with its border of zeros, in scratch memory."""
+    N, H, W, C = x.shape
+    height, width = window.padded_size
+    padded = scratch((N, height, width, C), x.dtype)
+    padded[...] = 0
+    inside = padded[:, window.top : window.top + H, window.left : window.left + W]
+    inside[...] = x[:, : inside.shape[1], : inside.shape[2]]
+    return padded
+
+
+def _pack_task(plan: Any, number: int) -> None:
+    """One panel of the weight: [R][S][C][columns]."""
+    size, w, w_group, w_k, w_c, w_r, w_s, K, C, R, S, packed, panels, width = carray(plan, (14,))
+    group, panel = number // panels, number % panels
+    columns = min(width, K - panel * width)
+    target = packed + number * R * S * C * width * size
+    source = w + (group * w_group + panel * width * w_k) * size
+    for r in range(R):
+        for s in range(S):
+            copy_block(size, C, columns, target, width, source + (r * w_r + s * w_s) * size, w_c, w_k)
+            target += C * width * size
+
+
+@jit
+def _copy_with_border(
+    size: int, x: int, H: int, W: int, C: int, h0: int, h1: int, w0: int, w1: int, buffer: Array
+) -> None:
+    """Rows h0 … h1 and columns w0 … w1 of an image at address x, zeros where there are none."""
+    target = np.int64(buffer.ctypes.data)
+    row = (w1 - w0) * C * size
+    first, last = min(max(w0, 0), w1), max(min(w1, W), w0)
+    for h in range(h0, h1):
+        begin = (h - h0) * row
+        if h < 0 or h >= H or last <= first:
+            buffer[begin : begin + row] = 0
+        else:
+            left, right = begin + (first - w0) * C * size, begin + (last - w0) * C * size
+            buffer[begin:left] = 0
+            copy_block(size, 1, (last - first) * C, target + left, 0, x + (h * W + first) * C * size, 0, 1)
+            buffer[right : begin + row] = 0
+
+
+def _correlate_task(plan: Any, number: int) -> None:
+    """One band of output rows of one image, all channels."""
+    (
+        panel_code, size, x, H, W, C, groups, K, group_c, R, S, packed, panels, width,
+        y, y_image, y_row, y_pixel, P, Q, SH, SW, DH, DW, top, left, band, bands, block, bias, relu,
+    ) = carray(plan, (31,))  # fmt: skip
+    image, part = number // bands, number % bands
+    p0, p1 = part * band, min((part + 1) * band, P)
+    h0, h1 = p0 * SH - top, (p1 - 1) * SH - top + (R - 1) * DH + 1
+    w0, w1 = -left, (Q - 1) * SW - left + (S - 1) * DW + 1
+    x += image * H * W * C * size
+    inside = h0 >= 0 and h1 <= H and w0 >= 0 and w1 <= W
+    buffer = np.empty(0 if inside else (h1 - h0) * (w1 - w0) * C * size, np.uint8)
+    if inside:
+        a, a_row = x + (h0 * W + w0) * C * size, W * C
+    else:
+        _copy_with_border(size, x, H, W, C, h0, h1, w0, w1, buffer)
+        a, a_row = np.int64(buffer.ctypes.data), (w1 - w0) * C
+    y += (image * y_image + p0 * y_row) * size
+
+    # Taps and channels that lie side by side are one loop: S·C steps instead of S times C.
+    n_s, n_c, as_run = S, block, DW == 1 and groups == 1 and block >= group_c
+    if as_run:
+        n_s, n_c = 1, S * group_c
+    for group in range(groups):
+        for c in range(0, group_c, block):
+            steps = n_c if as_run else min(block, group_c - c)
+            is_last = c + block >= group_c
+            for panel in range(panels):
+                k = group * K + panel * width
+                b = packed + ((group * panels + panel) * R * S * group_c + c) * width * size
+                columns = min(width, K - panel * width)
+                for p in range(p1 - p0):
+                    target = y + (p * y_row + k) * size
+                    start, start_row = target, y_pixel
+                    if c == 0:
+                        start, start_row = (bias + k * size if bias != 0 else 0), 0
+                    run_panel(
+                        panel_code,
+                        (
+                            a + (p * SH * a_row + group * group_c + c) * size, b, target, start, Q, columns,
+                            R, n_s, steps, DH * a_row, DW * C, 1, SW * C,
+                            S * group_c * width, group_c * width, width, y_pixel, start_row, relu * is_last,
+                        ),
+                    )  # fmt: skip
+    buffer[:0] = 0  # the panels knew it by address only: it must live until here
+
+
+def _weight_task(plan: Any, number: int) -> None:
+    """The sum over one chunk of bands, for all panels or for one."""
+    (
+        panel_code, size, x, H, W, C, groups, K, group_c, R, S, dy, P, Q, SH, SW, DH, DW, top, left, band, bands,
+        units, chunks, panel_tasks, width, sums,
+    ) = carray(plan, (27,))  # fmt: skip
+    chunk, panel_task = number // panel_tasks, number % panel_tasks
+    panels = -(-K // width)
+    all_k = groups * K
+    first_panel, last_panel = (0, groups * panels) if panel_tasks == 1 else (panel_task, panel_task + 1)
+    sums += chunk * R * S * group_c * all_k * size
+    w0, w1 = -left, (Q - 1) * SW - left + (S - 1) * DW + 1
+    buffer = np.empty(((band - 1) * SH + (R - 1) * DH + 1) * (w1 - w0) * C * size, np.uint8)
+    # Under one row of the window, taps and channels lie side by side: one run of rows for the tiles.
+    runs, run = (1, S * group_c) if DW == 1 and groups == 1 else (S, group_c)
+    first_unit, last_unit = chunk * units // chunks, (chunk + 1) * units // chunks
+    for unit in range(first_unit, last_unit):
+        image, part = unit // bands, unit % bands
+        p0, p1 = part * band, min((part + 1) * band, P)
+        h0, h1 = p0 * SH - top, (p1 - 1) * SH - top + (R - 1) * DH + 1
+        here = x + image * H * W * C * size
+        if h0 >= 0 and h1 <= H and w0 >= 0 and w1 <= W:
+            a, a_row = here + (h0 * W + w0) * C * size, W * C
+        else:
+            _copy_with_border(size, here, H, W, C, h0, h1, w0, w1, buffer)
+            a, a_row = np.int64(buffer.ctypes.data), (w1 - w0) * C
+        b = dy + (image * P + p0) * Q * all_k * size
+        for panel in range(first_panel, last_panel):
+            group, column = panel // panels, panel % panels * width
+            k = group * K + column
+            for r in range(R):
+                for s in range(runs):
+                    target = sums + ((r * S + s) * group_c * all_k + k) * size
+                    run_panel(
+                        panel_code,
+                        (
+                            a + (r * DH * a_row + s * DW * C + group * group_c) * size, b + k * size, target,
+                            target if unit > first_unit else 0, run, min(width, K - column),
+                            1, p1 - p0, Q, 0, SH * a_row, SW * C, 1, 0, Q * all_k, all_k, all_k, all_k, 0,
+                        ),
+                    )  # fmt: skip
+    buffer[:0] = 0  # the panels knew it by address only: it must live until here
