@@ -6,13 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from kernels.errors import MissingFileError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to; renamed to `path` when the block ends well, else removed.
 
     So `path` holds the old content or the new, never a part of it, whatever breaks off the writing.
+
+    Raises:
+        MissingFileError: there is no such folder.
     """
+    if not path.parent.is_dir():
+        raise MissingFileError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
     temporary = Path(name)
     try:

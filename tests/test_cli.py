@@ -207,6 +207,14 @@ def test_without_matplotlib(capsys, no_figures):
     assert ".png" not in out
 
 
+def test_the_first_run_says_why_it_takes_a_while(here, capsys, monkeypatch, no_figures):
+    monkeypatch.setattr("kernels.cpu.jit.cache_folder", lambda: here)
+    for name in ("a", "b"):
+        assert main(["train", "--model", "perceptron", "--epochs", "1", "--backend", "numpy", "--run", name]) == 0
+        (here / "kernel.nbc").touch()
+        assert ("first run: kernels are compiled" in capsys.readouterr().out) == (name == "a")
+
+
 def test_two_runs_in_the_same_second():
     moment = datetime.datetime(2026, 1, 2, 3, 4, 5)
     for suffix in ("", "-2", "-3"):

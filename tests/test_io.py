@@ -114,6 +114,11 @@ def test_missing_files(backend: dl.backend.Backend, tmp_path: Path, name: str) -
     assert isinstance(caught.value, FileNotFoundError)
 
 
+def test_a_missing_folder_is_named(backend: dl.backend.Backend, tmp_path: Path) -> None:
+    with pytest.raises(dl.MissingFileError, match=r"cannot write '.*net.safetensors': there is no folder '.*nowhere'"):
+        dl.save(network(), tmp_path / "nowhere" / "net.safetensors")
+
+
 # ---- replacing a file in one piece -----------------------------------------------------------------------------------
 
 

@@ -48,7 +48,7 @@ _SERIAL_WORK = 1 << 18
 
 
 def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
-    """Y (N, OH, OW, K) from x (N, H, W, C), both C-contiguous, and a weight (K, C / groups, R, S) of any strides.
+    """The output y (N, OH, OW, K) from x (N, H, W, C), both C-contiguous, and a weight (K, C / groups, R, S) of any strides.
 
     Reads x and writes y once per block of channels; the packed weight comes from cache.
     """
@@ -60,7 +60,7 @@ def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Win
 
 
 def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) -> Array:
-    """Dx (N, H, W, C) from dy (N, OH, OW, K): one correlation for each phase of the stride."""
+    """The gradient dx (N, H, W, C) from dy (N, OH, OW, K): one correlation for each phase of the stride."""
     K, group_channels, R, S = weight.shape
     H, W = window.input_size
     dx = np.empty((len(dy), H, W, C), dy.dtype)
@@ -79,7 +79,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
 
 
 def weight_grad(x: Array, dy: Array, weight_shape: tuple[int, int, int, int], window: Window, groups: int) -> Array:
-    """Dw as (K, R, S, C / groups), C-contiguous, from x (N, H, W, C) and dy (N, OH, OW, K), both C-contiguous."""
+    """The gradient dw as (K, R, S, C / groups), C-contiguous, from x (N, H, W, C) and dy (N, OH, OW, K), both C-contiguous."""
     K, group_channels, R, S = weight_shape
     N, H, W, C = x.shape
     P, Q = window.output_size

@@ -38,8 +38,8 @@ def in_float64(*given: Any) -> list[Any]:
 
 
 @settings(max_examples=300)
-@given(case=convolutions(), block_bytes=st.sampled_from([1, 1000, 1 << 20]))
-@example(case=LONG_DEPTHWISE, block_bytes=1 << 20)
+@given(case=convolutions(), block_bytes=st.sampled_from([1, 1000, 1 << 22]))
+@example(case=LONG_DEPTHWISE, block_bytes=1 << 22)
 def test_convolution_equals_loops(case: Convolution, block_bytes: int) -> None:
     x, weight, grad_output, bias = case.arrays.make(
         case.input_shape, case.weight_shape, case.output_shape, case.weight_shape[:1]
