@@ -460,7 +460,7 @@ def _seed_gradient(output: "Tensor", gradient: "Tensor | None") -> "Tensor":
             )
         ones = backend.of(output.data).xp.ones_like(output.data)
         return _constant_tensor(ones)
-    given = gradient.data if isinstance(gradient, _tensor_type) else gradient
+    given: Any = gradient.data if isinstance(gradient, _tensor_type) else gradient
     if hasattr(given, "dtype"):
         backend.common("backward", {"output": output.data, "gradient": given})
     if not isinstance(gradient, _tensor_type):

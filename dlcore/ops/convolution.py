@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import kernels
 from dlcore.autograd import Function
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 if TYPE_CHECKING:
     from dlcore.tensor import Tensor
@@ -41,7 +41,7 @@ class Conv2d(Function):
 class Conv2dInputGrad(Function):
     """x = the transposed convolution of y with w."""
 
-    def forward(self, y: Array, weight: Array, *, input_shape: tuple[int, ...], **options: Any) -> Array:
+    def forward(self, y: Array, weight: Array, *, input_shape: Shape4, **options: Any) -> Array:
         self.options = options
         self.save(y, weight)
         return kernels.conv2d_input_grad(y, weight, input_shape, **options)
@@ -58,7 +58,7 @@ class Conv2dInputGrad(Function):
 class Conv2dWeightGrad(Function):
     """w = the correlation of x with y."""
 
-    def forward(self, x: Array, y: Array, *, weight_shape: tuple[int, ...], **options: Any) -> Array:
+    def forward(self, x: Array, y: Array, *, weight_shape: Shape4, **options: Any) -> Array:
         self.options = options
         self.save(x, y)
         return kernels.conv2d_weight_grad(x, y, weight_shape, **options)

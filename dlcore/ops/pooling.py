@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import kernels
 from dlcore.autograd import Function
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 if TYPE_CHECKING:
     from dlcore.tensor import Tensor
@@ -29,7 +29,7 @@ class MaxPool2d(Function):
 class MaxPool2dScatter(Function):
     """Each window's value put where its maximum was; zero elsewhere."""
 
-    def forward(self, y: Array, *, input_shape: tuple[int, ...], argmax: Array, options: dict[str, Any]) -> Array:
+    def forward(self, y: Array, *, input_shape: Shape4, argmax: Array, options: dict[str, Any]) -> Array:
         self.window = {"argmax": argmax, "options": options}
         return kernels.max_pool2d_grad(y, argmax, input_shape, **options)
 
@@ -62,7 +62,7 @@ class AvgPool2d(Function):
 class AvgPool2dSpread(Function):
     """Each window's value shared equally among its elements."""
 
-    def forward(self, y: Array, *, input_shape: tuple[int, ...], **options: Any) -> Array:
+    def forward(self, y: Array, *, input_shape: Shape4, **options: Any) -> Array:
         self.options = options
         return kernels.avg_pool2d_grad(y, input_shape, **options)
 

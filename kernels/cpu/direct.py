@@ -48,9 +48,10 @@ _SERIAL_WORK = 1 << 18
 
 
 def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
-    """The output y (N, OH, OW, K) from x (N, H, W, C), both C-contiguous, and a weight (K, C / groups, R, S) of any strides.
+    """The output, (N, OH, OW, K), from x (N, H, W, C), both C-contiguous.
 
-    Reads x and writes y once per block of channels; the packed weight comes from cache.
+    The weight, (K, C / groups, R, S), may have any strides. Reads x and writes y once per block of channels; the packed
+    weight comes from cache.
     """
     K, C, R, S = weight.shape
     y = np.empty((len(x), *window.output_size, K), x.dtype)
@@ -60,7 +61,7 @@ def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Win
 
 
 def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) -> Array:
-    """The gradient dx (N, H, W, C) from dy (N, OH, OW, K): one correlation for each phase of the stride."""
+    """The gradient of x, (N, H, W, C), from dy (N, OH, OW, K): one correlation for each phase of the stride."""
     K, group_channels, R, S = weight.shape
     H, W = window.input_size
     dx = np.empty((len(dy), H, W, C), dy.dtype)
@@ -79,7 +80,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
 
 
 def weight_grad(x: Array, dy: Array, weight_shape: tuple[int, int, int, int], window: Window, groups: int) -> Array:
-    """The gradient dw as (K, R, S, C / groups), C-contiguous, from x (N, H, W, C) and dy (N, OH, OW, K), both C-contiguous."""
+    """The gradient of the weight, (K, R, S, C / groups), from x (N, H, W, C) and dy (N, OH, OW, K)."""
     K, group_channels, R, S = weight_shape
     N, H, W, C = x.shape
     P, Q = window.output_size
