@@ -18,7 +18,7 @@ from kernels import validation
 from kernels.dispatch import implementation
 from kernels.errors import ArgumentError, ShapeError
 from kernels.geometry import Padding, Size, convolution_window, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 __all__ = [
     "OWNER",
@@ -64,7 +64,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
 
 def col2im(
     cols: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size = 1,
@@ -155,7 +155,7 @@ def conv2d(
 def conv2d_input_grad(
     grad_output: Array,
     weight: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -204,7 +204,7 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     x: Array,
     grad_output: Array,
-    weight_shape: tuple[int, int, int, int],
+    weight_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -288,7 +288,7 @@ def max_pool2d(
 def max_pool2d_grad(
     grad_output: Array,
     argmax: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,
@@ -409,7 +409,7 @@ def avg_pool2d(
 
 def avg_pool2d_grad(
     grad_output: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

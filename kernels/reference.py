@@ -15,7 +15,7 @@ import numpy as np
 
 from kernels import layout
 from kernels.geometry import Padding, Pair, Size, Window, argmax_dtype, convolution_window, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1) -> Array:
@@ -42,7 +42,7 @@ def im2col_loops(padded: Array, cols: Array, stride: Pair, dilation: Pair) -> No
 
 def col2im(
     cols: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size = 1,
@@ -117,7 +117,7 @@ def conv2d_loops(padded: Array, weight: Array, y: Array, stride: Pair, dilation:
 def conv2d_input_grad(
     grad_output: Array,
     weight: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -157,7 +157,7 @@ def conv2d_input_grad_loops(
 def conv2d_weight_grad(
     x: Array,
     grad_output: Array,
-    weight_shape: tuple[int, int, int, int],
+    weight_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -245,7 +245,7 @@ def max_pool2d_loops(
 def max_pool2d_grad(
     grad_output: Array,
     argmax: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,
@@ -369,7 +369,7 @@ def avg_pool2d_loops(
 
 def avg_pool2d_grad(
     grad_output: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

@@ -4,16 +4,13 @@ A check names the operation and the argument, echoes what was given and says wha
 """
 
 import operator
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from kernels.errors import ArgumentError, DTypeError, ShapeError
 from kernels.geometry import Window, argmax_dtype
-from kernels.types import Array
-
-#: (N, C, H, W)
-Shape4: TypeAlias = tuple[int, int, int, int]
+from kernels.types import Array, Shape4
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

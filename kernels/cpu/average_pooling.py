@@ -12,10 +12,10 @@ from kernels.cpu.arrays import Numbers, channels_last, numbers, outputs_inside
 from kernels.cpu.jit import jit
 from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, Window, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 #: The cells that an average counts: (first row, last row, first column, last column), without the last ones.
-Counted: TypeAlias = tuple[int, int, int, int]
+Counted: TypeAlias = Shape4
 
 
 def avg_pool2d(
@@ -58,7 +58,7 @@ def _avg_pool2d(x: Array, y: Array, counted: Counted, window: Numbers, row: int)
 
 def avg_pool2d_grad(
     grad_output: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

@@ -25,7 +25,7 @@ from kernels.cpu.im2col import fold_rows, pack_rows
 from kernels.cpu.matmul import matmul
 from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, Window, convolution_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 #: Aim of the unfolded rows of one block, in bytes: small enough to stay in the caches, and large enough that
 #: starting threads costs nothing beside the work. (From 256 KiB to 16 MiB, no size was the best everywhere.)
@@ -87,7 +87,7 @@ def _forward(x: Array, weight: Array, window: Window, groups: int) -> Array:
 def conv2d_input_grad(
     grad_output: Array,
     weight: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -129,7 +129,7 @@ def conv2d_input_grad(
 def conv2d_weight_grad(
     x: Array,
     grad_output: Array,
-    weight_shape: tuple[int, int, int, int],
+    weight_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,

@@ -32,7 +32,7 @@ from kernels.cpu.jit import jit
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
 from kernels.cpu.tasks import address_of, run_tasks, task_address
 from kernels.geometry import Window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 #: Aim of the input rows that one task works on, in bytes: half of a small second-level cache.
 _BAND_BYTES = 1 << 18
@@ -79,7 +79,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
     return dx
 
 
-def weight_grad(x: Array, dy: Array, weight_shape: tuple[int, int, int, int], window: Window, groups: int) -> Array:
+def weight_grad(x: Array, dy: Array, weight_shape: Shape4, window: Window, groups: int) -> Array:
     """The gradient of the weight, (K, R, S, C / groups), from x (N, H, W, C) and dy (N, OH, OW, K)."""
     K, group_channels, R, S = weight_shape
     N, H, W, C = x.shape

@@ -15,7 +15,7 @@ from kernels import layout
 from kernels.cpu.arrays import Numbers, channels_last, compact, numbers, outputs_inside
 from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Pair, Size, Window, convolution_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1) -> Array:
@@ -33,7 +33,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
 
 def col2im(
     cols: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size = 1,

@@ -11,7 +11,7 @@ from kernels import layout
 from kernels.cpu.arrays import Numbers, channels_last, numbers, outputs_inside
 from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, argmax_dtype, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def max_pool2d(
@@ -66,7 +66,7 @@ def _max_pool2d(x: Array, y: Array, argmax: Array, window: Numbers, row: int) ->
 def max_pool2d_grad(
     grad_output: Array,
     argmax: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

@@ -3,7 +3,7 @@
 from kernels import layout
 from kernels.cuda.windows import inside, padded, tap_view
 from kernels.geometry import Padding, Size, Window, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def avg_pool2d(
@@ -27,7 +27,7 @@ def avg_pool2d(
 
 def avg_pool2d_grad(
     grad_output: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

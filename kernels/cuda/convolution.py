@@ -12,7 +12,7 @@ from typing import Literal
 from kernels import layout
 from kernels.cuda.windows import fold, inside, padded, tap_view, window_view
 from kernels.geometry import Padding, Size, Window, convolution_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def conv2d(
@@ -64,7 +64,7 @@ def _depthwise(block: Array, weight: Array, window: Window) -> Array:
 def conv2d_input_grad(
     grad_output: Array,
     weight: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,
@@ -106,7 +106,7 @@ def _depthwise_input_grad(dy: Array, weight: Array, C: int, window: Window) -> A
 def conv2d_weight_grad(
     x: Array,
     grad_output: Array,
-    weight_shape: tuple[int, int, int, int],
+    weight_shape: Shape4,
     *,
     stride: Size = 1,
     padding: Padding = 0,

@@ -5,7 +5,7 @@ import math
 from kernels import layout
 from kernels.cuda.windows import fold, padded, window_view
 from kernels.geometry import Padding, Size, convolution_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1) -> Array:
@@ -20,7 +20,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
 
 def col2im(
     cols: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size = 1,

@@ -3,7 +3,7 @@
 from kernels import layout
 from kernels.cuda.windows import inside, padded, tap_view
 from kernels.geometry import Padding, Size, argmax_dtype, pooling_window
-from kernels.types import Array
+from kernels.types import Array, Shape4
 
 
 def max_pool2d(
@@ -41,7 +41,7 @@ def max_pool2d(
 def max_pool2d_grad(
     grad_output: Array,
     argmax: Array,
-    input_shape: tuple[int, int, int, int],
+    input_shape: Shape4,
     kernel_size: Size,
     *,
     stride: Size | None = None,

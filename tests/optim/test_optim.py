@@ -116,10 +116,9 @@ def test_going_on_from_saved_state_is_bitwise_the_same(backend: dl.backend.Backe
 
     first = kind(parameters("float32"), lr=0.1, weight_decay=0.01)
     halfway = [dl.tensor(values, requires_grad=True) for values in take(first, range(5))]
-    state = copy.deepcopy(first.state_dict())
-    take(first, range(5, 7))  # what goes on with the first does not reach the second
     second = kind(halfway, lr=99.0, weight_decay=0.01)
-    second.load_state_dict(state)
+    second.load_state_dict(first.state_dict())
+    take(first, range(5, 7))  # what goes on with the first does not reach the second
     for found, wanted in zip(take(second, range(5, 10)), expected, strict=True):
         np.testing.assert_array_equal(found, wanted)
     np.testing.assert_equal(second.state_dict()["steps"], whole.state_dict()["steps"])
