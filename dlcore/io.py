@@ -48,5 +48,8 @@ def load_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise MissingFileError(f"load: there is no file {os.fspath(path)!r}") from None
     try:
         return parse(content)
-    except (SafetensorError, KeyError, ValueError) as error:
+    except KeyError as error:  # safetensors looks the type up in a table of NumPy's
+        kind = error.args[0]
+        raise FileFormatError(f"load: {os.fspath(path)!r} holds {kind} numbers, which NumPy does not have") from None
+    except (SafetensorError, ValueError) as error:
         raise FileFormatError(f"load: {os.fspath(path)!r} is damaged or not a safetensors file ({error})") from None

@@ -107,6 +107,13 @@ def test_damaged_files(backend: dl.backend.Backend, path: Path, damage: Any) -> 
     assert_same(values(net), before)
 
 
+def test_a_type_of_number_that_numpy_lacks(backend: dl.backend.Backend, path: Path) -> None:
+    header = b'{"w":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}}'
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(2))
+    with pytest.raises(dl.FileFormatError, match=r"load: '.*' holds BF16 numbers, which NumPy does not have"):
+        io.load_arrays(path)
+
+
 @pytest.mark.parametrize("name", ["missing.safetensors", "no/folder.safetensors", "."])
 def test_missing_files(backend: dl.backend.Backend, tmp_path: Path, name: str) -> None:
     with pytest.raises(dl.MissingFileError, match="load: there is no file '") as caught:
