@@ -30,6 +30,10 @@ def chosen_backends(config: pytest.Config) -> list[str]:
     return asked
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    chosen_backends(config)  # a backend that is not there is said once, before anything is collected
+
+
 def pytest_report_header(config: pytest.Config) -> list[str]:
     covered = chosen_backends(config)
     header = [f"dlcore {dlcore.__version__}, backends covered: {', '.join(covered)}"]

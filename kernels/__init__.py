@@ -33,6 +33,8 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_grad",
+    "relu",
+    "relu_grad",
 ]
 
 #: By this dlcore knows that it imported its own `kernels`: other distributions install that name too.
@@ -470,3 +472,39 @@ def matmul(a: Array, b: Array) -> Array:
         )
     product: Array = kernels.matmul(a, b)
     return product
+
+
+def relu(x: Array) -> Array:
+    """The larger of x and 0, element by element; NaN stays.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
+    kernels = implementation("relu", {"x": x})
+    validation.floats("relu", x=x)
+    y: Array = kernels.relu(x)
+    return y
+
+
+def relu_grad(grad_output: Array, y: Array) -> Array:
+    """The gradient of `relu`, passed on where its result is positive: 0 at 0.
+
+    Args:
+        grad_output: the gradient of y.
+        y: what `relu` returned, of the same shape.
+
+    Returns:
+        The gradient of x, of the same shape.
+    """
+    kernels = implementation("relu_grad", {"grad_output": grad_output, "y": y})
+    validation.floats("relu_grad", grad_output=grad_output, y=y)
+    if grad_output.shape != y.shape:
+        raise ShapeError(
+            f"relu_grad: grad_output and y must have one shape, got grad_output.shape={grad_output.shape}, "
+            f"y.shape={y.shape}."
+        )
+    grad_input: Array = kernels.relu_grad(grad_output, y)
+    return grad_input

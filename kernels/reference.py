@@ -417,6 +417,26 @@ def avg_pool2d_grad_loops(
                                 grad_input[n, c, h, w] += share
 
 
+def relu(x: Array) -> Array:
+    """max(x, 0), element by element; NaN stays."""
+    y = _empty_like(x)
+    for index in np.ndindex(x.shape):
+        y[index] = 0 if x[index] < 0 else x[index]
+    return y
+
+
+def relu_grad(grad_output: Array, y: Array) -> Array:
+    """The gradient of `relu`: passed on where its result y is positive."""
+    grad_input = _empty_like(grad_output)
+    for index in np.ndindex(y.shape):
+        grad_input[index] = grad_output[index] if y[index] > 0 else 0
+    return grad_input
+
+
+def _empty_like(x: Array) -> Array:
+    return layout.zeros(x.shape, x.dtype) if x.ndim == 4 else np.zeros(x.shape, x.dtype)
+
+
 def _padded(x: Array, window: Window) -> Array:
     height, width = window.padded_size
     padded = np.zeros((*x.shape[:2], height, width), x.dtype)

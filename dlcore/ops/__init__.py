@@ -1,9 +1,9 @@
 """Differentiable operations, one file per family; an operation is one class: `forward`, and under it `backward`."""
 
 from dlcore.ops.arithmetic import Add, Divide, Multiply, Negative, Power, Subtract
-from dlcore.ops.convolution import Conv2d, Conv2dInputGrad, Conv2dWeightGrad
+from dlcore.ops.convolution import ChannelSum, Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from dlcore.ops.dropout import Dropout
-from dlcore.ops.elementwise import Exp, Log, ReLU, Sigmoid, Softplus, Sqrt, Tanh, Where
+from dlcore.ops.elementwise import Exp, Log, ReLU, ReLUGrad, Sigmoid, Softplus, Sqrt, Tanh, Where
 from dlcore.ops.linear import Linear, Matmul
 from dlcore.ops.loss import CrossEntropy
 from dlcore.ops.normalization import BatchNorm
@@ -28,6 +28,7 @@ __all__ = [
     "AvgPool2dSpread",
     "BatchNorm",
     "BroadcastTo",
+    "ChannelSum",
     "Concat",
     "Conv2d",
     "Conv2dInputGrad",
@@ -51,6 +52,7 @@ __all__ = [
     "Power",
     "PutItem",
     "ReLU",
+    "ReLUGrad",
     "Reshape",
     "Sigmoid",
     "Softmax",

@@ -4,7 +4,10 @@ Broadcasting repeats an input; so its gradient is the sum over the repeats. `sum
 """
 
 import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
@@ -22,7 +25,7 @@ class Add(Function):
     """y = a + b."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        return broadcasting("add", operator.add, a, b)
+        return _combine("add", operator.add, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         return _per_input(self, grad_output, grad_output)
@@ -32,7 +35,7 @@ class Subtract(Function):
     """y = a - b."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        return broadcasting("subtract", operator.sub, a, b)
+        return _combine("subtract", operator.sub, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         return _per_input(self, grad_output, -grad_output if self.needs_input_grad[1] else None)
@@ -43,7 +46,7 @@ class Multiply(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(a, b)
-        return broadcasting("multiply", operator.mul, a, b)
+        return _combine("multiply", operator.mul, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         a, b = self.saved
@@ -56,7 +59,7 @@ class Divide(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         self.save(a, b)
-        return broadcasting("divide", operator.truediv, a, b)
+        return _combine("divide", operator.truediv, a, b)
 
     def backward(self, grad_output: "Tensor") -> Gradients:
         a, b = self.saved
@@ -99,6 +102,17 @@ class Power(Function):
             is_zero = (a.data if hasattr(a, "data") else y.data * 0 + a) == 0
             grad_b = grad_output * y * Log.apply(is_zero + a)
         return _per_input(self, grad_a, grad_b)
+
+
+def _combine(operation: str, function: Callable[[Any, Any], Array], a: Any, b: Any) -> Array:
+    """`function` of both, broadcast. Integers are weak beside floats: float32 stays float32."""
+    dtypes = [x.dtype for x in (a, b) if hasattr(x, "dtype")]
+    if any(dtype.kind in "iu" for dtype in dtypes):
+        floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+        if floats or function is operator.truediv or isinstance(a, float) or isinstance(b, float):
+            wanted = floats[0] if floats else np.dtype(np.float32)
+            a, b = (x.astype(wanted) if hasattr(x, "dtype") and x.dtype.kind in "iu" else x for x in (a, b))
+    return broadcasting(operation, function, a, b)
 
 
 def _per_input(node: Function, grad_a: "Tensor | None", grad_b: "Tensor | None") -> Gradients:

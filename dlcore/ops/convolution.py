@@ -12,7 +12,10 @@ The same three forms give each other's gradients, so derivatives of every order 
 from typing import TYPE_CHECKING, Any
 
 import kernels
+from dlcore import backend
 from dlcore.autograd import Function
+from dlcore.ops.shape import BroadcastTo
+from kernels.layout import channels_last
 from kernels.types import Array, Shape4
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ class Conv2d(Function):
         gradients = (
             Conv2dInputGrad.apply(grad_output, weight, input_shape=x.shape, **self.options) if needs_x else None,
             Conv2dWeightGrad.apply(x, grad_output, weight_shape=weight.shape, **self.options) if needs_weight else None,
-            grad_output.sum(axis=(0, 2, 3)) if any(needs_bias) else None,
+            ChannelSum.apply(grad_output) if any(needs_bias) else None,
         )
         return gradients[: len(self.edges)]
 
@@ -70,3 +73,15 @@ class Conv2dWeightGrad(Function):
             Conv2dInputGrad.apply(y, grad_output, input_shape=x.shape, **self.options) if needs_x else None,
             Conv2d.apply(x, grad_output, **self.options) if needs_y else None,
         )
+
+
+class ChannelSum(Function):
+    """The sum over images and pixels, the bias's gradient: [1, NPQ] · [NPQ, K] → [K], a product with ones."""
+
+    def forward(self, y: Array) -> Array:
+        rows = channels_last(y).reshape(-1, y.shape[1])
+        ones = backend.of(y).xp.ones((1, len(rows)), y.dtype)
+        return kernels.matmul(ones, rows).reshape(-1)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return BroadcastTo.apply(grad_output.reshape((1, -1, 1, 1)), shape=self.edges[0].shape)

@@ -3,9 +3,9 @@
 Where a derivative jumps its value is stated: ReLU has derivative 0 at 0.
 """
 
-import operator
 from typing import TYPE_CHECKING, Any
 
+import kernels
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
@@ -105,13 +105,24 @@ class ReLU(Function):
     """y = max(x, 0); dy/dx = 1 where x > 0, else 0."""
 
     def forward(self, x: Array) -> Array:
-        y = pointwise(backend.of(x).xp.maximum, x, 0)
+        y = kernels.relu(x)
         self.save(y)
         return y
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         (y,) = self.saved
-        return grad_output * pointwise(operator.gt, y.data, 0)
+        return ReLUGrad.apply(grad_output, y=y.data)
+
+
+class ReLUGrad(Function):
+    """The gradient where y, an array, is positive, else 0: linear, and its own transpose."""
+
+    def forward(self, grad_output: Array, *, y: Array) -> Array:
+        self.y = y
+        return kernels.relu_grad(grad_output, y)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return ReLUGrad.apply(grad_output, y=self.y)
 
 
 class Where(Function):

@@ -4,6 +4,7 @@ Names, signatures and results are those of `kernels`, which validates; here ever
 take any strides and work on the channels-last block inside. Importing this package loads Numba.
 """
 
+from kernels.cpu.activation import relu, relu_grad
 from kernels.cpu.average_pooling import avg_pool2d, avg_pool2d_grad
 from kernels.cpu.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from kernels.cpu.im2col import col2im, im2col
@@ -22,4 +23,6 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_grad",
+    "relu",
+    "relu_grad",
 ]

@@ -61,7 +61,7 @@ class RowKernel:
         address = self._addresses.get(kinds)
         if address is None:
             address = self._addresses[kinds] = self._compile(kinds, arguments)
-        run_tasks(address, rows, plan, parallel=True)
+        run_tasks(address, rows, plan, parallel=rows > 1)
 
     def _compile(self, kinds: str, arguments: tuple[Argument, ...]) -> int:
         # The globals of a compiled function are its constants, so each task needs its own; and a name of its

@@ -5,6 +5,7 @@ take any strides and work on the channels-last block inside. Importing this pack
 array module is that of the arrays that come in.
 """
 
+from kernels.cuda.activation import relu, relu_grad
 from kernels.cuda.average_pooling import avg_pool2d, avg_pool2d_grad
 from kernels.cuda.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from kernels.cuda.im2col import col2im, im2col
@@ -23,4 +24,6 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_grad",
+    "relu",
+    "relu_grad",
 ]

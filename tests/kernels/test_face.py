@@ -57,6 +57,8 @@ def calls() -> dict[str, Callable[[Any], Any]]:
         "max_pool2d_gather": lambda k: k.max_pool2d_gather(x, argmax, 3),
         "avg_pool2d": lambda k: k.avg_pool2d(x, 3),
         "avg_pool2d_grad": lambda k: k.avg_pool2d_grad(pooled, x.shape, 3),
+        "relu": lambda k: k.relu(x),
+        "relu_grad": lambda k: k.relu_grad(y, y),
     }
 
 

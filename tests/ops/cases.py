@@ -134,6 +134,13 @@ CASES = [
     Case("softplus", ops.Softplus, F.softplus, [(2, 3)], peer=lambda torch, x: torch.nn.functional.softplus(x)),
     Case("relu", ops.ReLU, lambda x: x.relu(), [(2, 3)]),
     Case(
+        "relu_grad",
+        ops.ReLUGrad,
+        lambda g: ops.ReLUGrad.apply(g, y=constant(WHERE.astype(g.dtype))),
+        [(2, 3)],
+        peer=lambda torch, g: g * torch.tensor(WHERE),
+    ),
+    Case(
         "where",
         ops.Where,
         lambda a, b: dl.where(constant(WHERE), a, b),
@@ -268,6 +275,13 @@ CASES = [
         lambda x, y: ops.Conv2dWeightGrad.apply(x, y, weight_shape=(2, 2, 2, 2), stride=1, padding=0),
         [(1, 2, 4, 4), (1, 2, 3, 3)],
         peer=lambda torch, x, y: torch.nn.functional.conv2d(x.transpose(0, 1), y.transpose(0, 1)).transpose(0, 1),
+    ),
+    Case(
+        "channel_sum",
+        ops.ChannelSum,
+        ops.ChannelSum.apply,
+        [IMAGE],
+        peer=lambda torch, y: y.sum(dim=(0, 2, 3)),
     ),
     # pooling
     Case(

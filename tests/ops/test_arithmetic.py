@@ -100,3 +100,18 @@ def test_gradient_for_the_exponent_where_the_base_is_zero(backend: dl.backend.Ba
         exponent = dl.tensor([1.0, 2.0], requires_grad=True)
         (base**exponent).sum().backward()
         assert exponent.grad.numpy().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("compute", "expected"),
+    [
+        (lambda: dl.arange(3) * dl.ones(3), "float32"),
+        (lambda: dl.ones(3, dtype="float64") + dl.arange(3), "float64"),
+        (lambda: dl.arange(3) / 2, "float32"),
+        (lambda: dl.arange(3) * 0.5, "float32"),
+        (lambda: dl.arange(3) / dl.arange(1, 4), "float32"),
+        (lambda: dl.arange(3) * 2, "int64"),
+    ],
+)
+def test_integers_are_weak_beside_floats(backend: Any, compute: Callable[[], dl.Tensor], expected: str) -> None:
+    assert compute().dtype == np.dtype(expected)
