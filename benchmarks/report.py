@@ -15,7 +15,8 @@ _NOTES = (
     "Times: milliseconds, the fastest call of many, contenders in turns. × : how many times dlcore is faster.",
     "Python loops: timed on a part of the case (fewer images, smaller ones for the largest layers) and scaled by",
     "the number of their innermost steps. Numba loops: the same functions under numba.njit, which runs them on",
-    "one thread. Textbook NumPy: its weight gradient is given the patches that its forward pass kept.",
+    "one thread. dlcore gets arrays in its own memory order, channels last, the others in NCHW. Textbook NumPy: its",
+    "weight gradient is given the patches that its forward pass kept.",
 )
 
 

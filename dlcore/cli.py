@@ -94,6 +94,7 @@ def train(
         float | None,
         typer.Option(
             "--lr",
+            "--learning-rate",
             metavar="X",
             help="Learning rate. Default: " + ", ".join(f"{rate:g} ({name})" for name, rate in LEARNING_RATES.items()),
             show_default=False,

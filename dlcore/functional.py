@@ -62,7 +62,7 @@ def softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
-    """X - ln Σ eˣ along `axis`, without overflow or underflow."""
+    """The logarithm of softmax, x - ln Σ eˣ, along `axis`, without overflow or underflow."""
     return ops.LogSoftmax.apply(x, axis=axis)
 
 
@@ -70,7 +70,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Y = x Wᵀ + b.
+    """The affine map y = x Wᵀ + b.
 
     Args:
         x: (…, in_features).
@@ -184,8 +184,8 @@ def batch_norm(
     x: Tensor,
     running_mean: Tensor | None,
     running_var: Tensor | None,
-    weight: Tensor,
-    bias: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
@@ -196,8 +196,8 @@ def batch_norm(
         x: (N, C) or (N, C, …).
         running_mean: (C,), the mean used when not training; in training, moved towards the batch's in place.
         running_var: (C,), likewise; it is moved towards the unbiased variance.
-        weight: (C,).
-        bias: (C,).
+        weight: (C,), or None for ones.
+        bias: (C,), or None for zeros.
         training: use the batch's own mean and variance.
         momentum: how far the running statistics move, from 0 to 1.
         eps: added to the variance.
@@ -218,6 +218,8 @@ def batch_norm(
             raise ShapeError(
                 f"batch_norm: x has {channels} channels (x.shape={x.shape}) but {name}.shape={given.shape}"
             )
+    weight = Tensor(x.backend.xp.ones(channels, x.dtype)) if weight is None else weight
+    bias = Tensor(x.backend.xp.zeros(channels, x.dtype)) if bias is None else bias
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError("batch_norm: without training, running_mean and running_var are needed")
@@ -264,12 +266,14 @@ def binary_cross_entropy_with_logits(x: Tensor, target: Any, reduction: str = "m
         target: probabilities (0 … 1) of x's shape.
         reduction: "mean", "sum" or "none".
     """
+    target = _beside(x, target)
     _same_shape("binary_cross_entropy_with_logits", x, target)
     return _reduce("binary_cross_entropy_with_logits", softplus(x) - x * target, reduction)
 
 
 def mse_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """(x - target)²: the mean over all elements, their sum, or each."""
+    target = _beside(x, target)
     _same_shape("mse_loss", x, target)
     difference = x - target
     return _reduce("mse_loss", difference * difference, reduction)
@@ -285,9 +289,14 @@ def _check_reduction(name: str, reduction: str) -> None:
         raise ArgumentError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
 
 
+def _beside(x: Tensor, target: Any) -> Any:
+    """A target as it is, or, of lists and numbers, an array on x's backend."""
+    return target if hasattr(target, "dtype") else x.backend.asarray(target, x.dtype)
+
+
 def _same_shape(name: str, x: Tensor, target: Any) -> None:
-    if x.shape != target.shape:
-        raise ShapeError(f"{name}: x and target must have one shape, got {x.shape} and {target.shape}")
+    if x.shape != tuple(target.shape):
+        raise ShapeError(f"{name}: x and target must have one shape, got {x.shape} and {tuple(target.shape)}")
 
 
 def _image_size(name: str, x: Tensor) -> Sequence[int]:

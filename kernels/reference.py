@@ -417,6 +417,17 @@ def avg_pool2d_grad_loops(
                                 grad_input[n, c, h, w] += share
 
 
+def matmul(a: Array, b: Array) -> Array:
+    """The matrix product (M, K) · (K, N) → (M, N)."""
+    (M, K), N = a.shape, b.shape[1]
+    product = np.zeros((M, N), a.dtype)
+    for m in range(M):
+        for n in range(N):
+            for k in range(K):
+                product[m, n] += a[m, k] * b[k, n]
+    return product
+
+
 def relu(x: Array) -> Array:
     """max(x, 0), element by element; NaN stays."""
     y = _empty_like(x)

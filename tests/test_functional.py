@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import dlcore as dl
@@ -95,3 +96,16 @@ def test_global_pools(
     x = dl.randn(2, 3, 4, 5)
     assert_close(pool(x).numpy(), reduce(x).numpy(), "pooled")
     assert pool(x).shape == (2, 3, 1, 1)
+
+
+def test_losses_take_lists_as_targets(backend: dl.backend.Backend) -> None:
+    x = dl.tensor([1.0, 3.0])
+    assert F.mse_loss(x, [1.0, 1.0]).item() == 2.0
+    assert F.binary_cross_entropy_with_logits(dl.zeros(2), [0, 1]).item() == pytest.approx(np.log(2))
+    with pytest.raises(dl.ShapeError, match="mse_loss: x and target must have one shape"):
+        F.mse_loss(x, 0.0)
+
+
+def test_batch_norm_without_weight_and_bias(backend: dl.backend.Backend) -> None:
+    x = dl.tensor([[1.0], [3.0]])
+    np.testing.assert_allclose(F.batch_norm(x, None, None, training=True, eps=0.0).numpy(), [[-1.0], [1.0]])

@@ -171,3 +171,9 @@ def test_replacing_gives_the_permissions_of_a_new_file(tmp_path: Path) -> None:
         temporary.write_text("")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ordinary", "replaced")]
     assert modes[0] == modes[1]
+
+
+def test_a_folder_is_no_place_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(dl.ArgumentError, match="it is a folder"):
+        dl.save({"x": np.zeros(1)}, tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from dlcore.autograd import no_grad
 from dlcore.backend import Backend
 from dlcore.nn.summary import Row, Summary
 from dlcore.tensor import Tensor, zeros
-from kernels.errors import StateDictError
+from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
 
 Self = TypeVar("Self", bound="Module")
@@ -67,6 +67,15 @@ class Module:
         return output
 
     # ---- parts ------------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        if any(isinstance(part, (Module, Parameter)) for part in parts):
+            raise ArgumentError(
+                f"{type(self).__name__}.{name}: parts in a {type(value).__name__} are not found by parameters() and "
+                "train(); use nn.Sequential, or an attribute for each"
+            )
+        super().__setattr__(name, value)
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules that are this one's own attributes, with their names."""

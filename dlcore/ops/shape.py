@@ -60,7 +60,8 @@ class Reshape(Function):
 
     def forward(self, x: Array, *, shape: Shape) -> Array:
         known = math.prod(length for length in shape if length != -1)
-        if shape.count(-1) > 1 or (x.size != known if -1 not in shape else not known or x.size % known):
+        fits = x.size == known if -1 not in shape else known > 0 and x.size % known == 0
+        if not fits or min(shape, default=0) < -1 or shape.count(-1) > 1:
             raise ShapeError(f"reshape: an array of shape {x.shape} has {x.size} elements and cannot become {shape}")
         return x.reshape(shape)
 

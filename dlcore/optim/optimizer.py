@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from dlcore import backend
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
@@ -48,8 +49,8 @@ class Optimizer:
             self.steps[number] += 1
             xp = parameter.backend.xp
             gradient = parameter.grad.data
-            if not state:
-                state.update({slot: xp.zeros_like(parameter.data) for slot in self.slots})
+            for slot in self.slots:
+                state[slot] = _beside(parameter, state.get(slot))
             if self.weight_decay and not self.decouples_weight_decay:
                 gradient = gradient + self.weight_decay * parameter.data
             self.update(xp, parameter.data, gradient, state, self.steps[number])
@@ -102,6 +103,16 @@ class Optimizer:
     def __repr__(self) -> str:
         count = sum(parameter.size for parameter in self.parameters)
         return f"{type(self).__name__}({len(self.parameters)} parameters, {count:,} numbers, lr={self.lr})"
+
+
+def _beside(parameter: Tensor, kept: Array | None) -> Array:
+    """What is kept for a parameter, brought to where and what the parameter is: `net.to` and `astype` move it along."""
+    owner = parameter.backend
+    if kept is None:
+        return owner.xp.zeros_like(parameter.data)
+    if kept.dtype == parameter.dtype and backend.of(kept) is owner:
+        return kept
+    return owner.asarray(kept, parameter.dtype)
 
 
 def check_range(name: str, **arguments: tuple[Any, float, float | None]) -> None:

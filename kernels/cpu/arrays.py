@@ -33,6 +33,13 @@ def compact(x: Array) -> Array:
     return np.require(x, requirements=["C_CONTIGUOUS", "ALIGNED", "WRITEABLE", "ENSUREARRAY"])
 
 
+def in_elements(x: Array) -> Array:
+    """`x`, copied where its elements do not lie at whole distances of their size (a field of a record)."""
+    if x.flags.aligned and all(stride % x.itemsize == 0 for stride in x.strides):
+        return x
+    return np.ascontiguousarray(x)
+
+
 def channels_last(x: Array) -> Array:
     """The NHWC block of an (N, C, H, W) array, as compiled code takes it."""
     return compact(layout.channels_last(x))

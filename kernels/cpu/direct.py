@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from kernels.cpu.arrays import scratch
+from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.jit import jit
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
-from kernels.cpu.tasks import address_of, run_tasks, task_address
+from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.geometry import Window
 from kernels.types import Array, Shape4
 
@@ -43,8 +43,6 @@ _LEAST_TASKS = 16
 #: Chunks of images, each with a weight gradient of its own, and the bytes that all of these may take.
 _CHUNKS = 16
 _CHUNK_BYTES = 1 << 23
-#: Multiply-adds below which starting threads costs more than they save.
-_SERIAL_WORK = 1 << 18
 
 
 def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
@@ -55,7 +53,7 @@ def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Win
     """
     K, C, R, S = weight.shape
     y = np.empty((len(x), *window.output_size, K), x.dtype)
-    grouped = weight.reshape(groups, K // groups, C, R, S)
+    grouped = in_elements(weight).reshape(groups, K // groups, C, R, S)
     _correlate(x, grouped, y, window.stride, window.dilation, (window.top, window.left), bias, relu)
     return y
 
@@ -65,7 +63,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
     K, group_channels, R, S = weight.shape
     H, W = window.input_size
     dx = np.empty((len(dy), H, W, C), dy.dtype)
-    swapped = weight.reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
+    swapped = in_elements(weight).reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
     rows = _phases(R, window.stride[0], window.dilation[0], window.top)
     columns = _phases(S, window.stride[1], window.dilation[1], window.left)
     for phase_h, (taps_h, spread_h, top) in enumerate(rows):
@@ -101,7 +99,7 @@ def weight_grad(x: Array, dy: Array, weight_shape: Shape4, window: Window, group
         address_of(dy), P, Q, *window.stride, *window.dilation, top, left, band, bands,
         N * bands, chunks, panel_tasks, width, address_of(sums),
     )  # fmt: skip
-    parallel = N * P * Q * R * S * group_channels * K >= _SERIAL_WORK
+    parallel = N * P * Q * R * S * group_channels * K >= SERIAL_WORK
     run_tasks(task_address(_weight_task), chunks * panel_tasks, plan, parallel=parallel)
     total = sums[0] if chunks == 1 else np.add.reduce(sums, axis=0)
     return np.ascontiguousarray(total.transpose(3, 0, 1, 2))
@@ -142,7 +140,7 @@ def _correlate(
         size, address_of(weight), *(step // size for step in weight.strides), K, C, R, S,
         address_of(packed), panels, width,
     )  # fmt: skip
-    run_tasks(task_address(_pack_task), groups * panels, pack, parallel=packed.size >= _SERIAL_WORK)
+    run_tasks(task_address(_pack_task), groups * panels, pack, parallel=packed.size >= SERIAL_WORK)
     band, bands = _bands(N, P, Q, all_channels, stride, dilation, (R, S), size)
     blocks = -(-R * S * C // _BLOCK_STEPS)
     image, row, pixel, _ = (step // size for step in y.strides)
@@ -151,7 +149,7 @@ def _correlate(
         address_of(packed), panels, width, address_of(y), image, row, pixel, P, Q,
         *stride, *dilation, *before, band, bands, -(-C // blocks), 0 if bias is None else address_of(bias), relu,
     )  # fmt: skip
-    parallel = N * P * Q * R * S * C * K * groups >= _SERIAL_WORK
+    parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
     run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel)
 
 
@@ -192,11 +190,9 @@ def _bands(
 
 
 def _padded(x: Array, window: Window) -> Array:
-    """The image with its border of zeros, in scratch memory."""
+    """The images with their border of zeros."""
     N, H, W, C = x.shape
-    height, width = window.padded_size
-    padded = scratch((N, height, width, C), x.dtype)
-    padded[...] = 0
+    padded = np.zeros((N, *window.padded_size, C), x.dtype)
     inside = padded[:, window.top : window.top + H, window.left : window.left + W]
     inside[...] = x[:, : inside.shape[1], : inside.shape[2]]
     return padded

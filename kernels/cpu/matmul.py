@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from numba import carray
 
+from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.microkernel import WIDE_ROWS, panel_address, run_panel, tile_columns
-from kernels.cpu.tasks import address_of, run_tasks, task_address
+from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.cpu.threads import get_num_threads
 from kernels.types import Array
 
@@ -39,8 +40,6 @@ _ROWS_AT_ONCE = 16
 #: Multiply-adds up to which NumPy's product is used: it is called in 2 µs, ours in 7, and it does not start
 #: threads for so little, so its result is as repeatable.
 _BLAS_WORK = 1 << 16
-#: Multiply-adds below which starting threads costs more than they save, about 5 µs of one core's work.
-_SERIAL_WORK = 1 << 18
 
 #: K is cut into chunks only where C has at most this many elements: a larger one has tiles for every thread.
 _CHUNKED_RESULT = 1 << 16
@@ -57,7 +56,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         out: (M, N), where the product goes, any strides; it shares no memory with `a` and `b`.
 
     Reads A and B once to pack them where that pays, then each from cache once per block of the other; writes C
-    once per 256 steps of K. Bitwise the same at any number of threads.
+    once per block of K. Bitwise the same at any number of threads.
     """
     M, K = a.shape
     N = b.shape[1]
@@ -70,19 +69,12 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     elif M > 1 and N > 1 and M * N * K <= _BLAS_WORK:
         np.matmul(a, b, out=out)
     elif N == 1 or out.strides[1] == out.itemsize:
-        _multiply(_in_elements(a), _in_elements(b), out)
+        _multiply(in_elements(a), in_elements(b), out)
     elif out.strides[0] == out.itemsize:  # Cᵀ = Bᵀ · Aᵀ
-        _multiply(_in_elements(b.T), _in_elements(a.T), out.T)
+        _multiply(in_elements(b.T), in_elements(a.T), out.T)
     else:
         out[...] = matmul(a, b)
     return out
-
-
-def _in_elements(x: Array) -> Array:
-    """`x`, copied where its elements do not lie at whole distances of their size."""
-    if x.flags.aligned and x.strides[0] % x.itemsize == 0 and x.strides[1] % x.itemsize == 0:
-        return x
-    return np.ascontiguousarray(x)
 
 
 def _multiply(a: Array, b: Array, c: Array) -> None:
@@ -100,7 +92,7 @@ def _multiply(a: Array, b: Array, c: Array) -> None:
     chunks = -(-K // chunk)
     block_k = -(-chunk // -(-chunk // _BLOCK_K))
 
-    workers = get_num_threads() if M * N * K >= _SERIAL_WORK else 1
+    workers = get_num_threads() if M * N * K >= SERIAL_WORK else 1
     row_tasks, panel_tasks = _spread(M, panels, workers if chunks == 1 else 1)
     rows = -(-M // (row_tasks * WIDE_ROWS)) * WIDE_ROWS
     row_tasks = -(-M // rows)

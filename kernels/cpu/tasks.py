@@ -19,6 +19,9 @@ from numba.extending import intrinsic
 from kernels.cpu.jit import compile_c_function, jit
 from kernels.types import Array
 
+#: Multiply-adds below which starting threads costs more than they save, about 5 µs of one core's work.
+SERIAL_WORK = 1 << 18
+
 _SIGNATURE = types.void(types.CPointer(types.int64), types.int64)
 
 

@@ -12,7 +12,7 @@ from kernels.geometry import Padding, Pair, convolution_window, pooling_window
 #: The most multiplications of one case.
 MOST_WORK = 20_000
 
-ARRANGEMENTS = ("plain", "channels-last", "reversed", "every other", "read-only")
+ARRANGEMENTS = ("plain", "channels-last", "reversed", "every other", "read-only", "field of a record")
 
 NDArray = npt.NDArray[Any]
 
@@ -78,6 +78,10 @@ def arrange(array: NDArray, arrangement: str) -> NDArray:
         return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
     if arrangement == "every other":
         return np.repeat(array, 2, axis=-1)[..., ::2]
+    if arrangement == "field of a record":  # elements lie at no whole distance of their size
+        records = np.zeros(array.shape, [("value", array.dtype), ("rest", np.int16)])
+        records["value"] = array
+        return records["value"]
     if arrangement == "read-only":
         array = array.copy()
         array.flags.writeable = False

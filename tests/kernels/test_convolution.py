@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import kernels
 from kernels import cpu, cuda, reference
-from kernels.cpu import convolution
+from kernels.cpu import convolution, direct
 from tests.kernels.strategies import Arrays, Convolution, Unfolding, convolutions, unfoldings
 from tests.tolerances import assert_close
 
@@ -37,10 +37,22 @@ def in_float64(*given: Any) -> list[Any]:
     return [array if array is None else array.astype(np.float64) for array in given]
 
 
+#: How direct convolution cuts its work: as for these small images, or as large ones would make it.
+CUTS = st.fixed_dictionaries(
+    {
+        "_BLOCK_STEPS": st.sampled_from([1, 20, direct._BLOCK_STEPS]),
+        "_BAND_BYTES": st.sampled_from([1, 500, direct._BAND_BYTES]),
+        "_CHUNKS": st.sampled_from([1, 2, direct._CHUNKS]),
+        "_CHUNK_BYTES": st.sampled_from([0, direct._CHUNK_BYTES]),
+        "_LEAST_TASKS": st.sampled_from([1, direct._LEAST_TASKS]),
+    }
+)
+
+
 @settings(max_examples=300)
-@given(case=convolutions(), block_bytes=st.sampled_from([1, 1000, 1 << 22]))
-@example(case=LONG_DEPTHWISE, block_bytes=1 << 22)
-def test_convolution_equals_loops(case: Convolution, block_bytes: int) -> None:
+@given(case=convolutions(), block_bytes=st.sampled_from([1, 1000, 1 << 22]), cut=CUTS)
+@example(case=LONG_DEPTHWISE, block_bytes=1 << 22, cut={"_CHUNKS": 1})
+def test_convolution_equals_loops(case: Convolution, block_bytes: int, cut: dict[str, int]) -> None:
     x, weight, grad_output, bias = case.arrays.make(
         case.input_shape, case.weight_shape, case.output_shape, case.weight_shape[:1]
     )
@@ -52,7 +64,7 @@ def test_convolution_equals_loops(case: Convolution, block_bytes: int) -> None:
     assert forward.shape == case.output_shape
 
     options = {**case.options, "algorithm": case.algorithm}
-    with patch.object(convolution, "_BLOCK_BYTES", block_bytes):
+    with patch.object(convolution, "_BLOCK_BYTES", block_bytes), patch.multiple(direct, **cut):
         for name, package in IMPLEMENTATIONS.items():
             y = package.conv2d(x, weight, bias, **options, activation=case.activation)
             assert_close(y, forward, f"conv2d, {name}")

@@ -251,3 +251,14 @@ def test_sequential_refuses_names_that_are_taken(backend: dl.backend.Backend, na
 def test_sequential_refuses_functions(backend: dl.backend.Backend) -> None:
     with pytest.raises(dl.ArgumentError, match="Sequential: layer 1 must be a Module, got function"):
         nn.Sequential(nn.ReLU(), lambda x: x)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, lambda layers: dict(enumerate(layers))], ids=["list", "tuple", "dict"])
+def test_layers_in_a_list_are_refused(backend: dl.backend.Backend, kind: Any) -> None:
+    class Stack(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = kind([nn.Linear(2, 2), nn.ReLU()])
+
+    with pytest.raises(dl.ArgumentError, match=r"Stack\.layers: parts in a \w+ are not found .* use nn\.Sequential"):
+        Stack()

@@ -222,3 +222,16 @@ def test_errors(backend: dl.backend.Backend, make: Callable[[dl.Tensor], Any], m
 @pytest.mark.parametrize("number", [np.float32(0.5), np.float64(0.5), np.int64(1), 1])
 def test_numpys_numbers_are_numbers(backend: dl.backend.Backend, number: Any) -> None:
     assert take(optim.SGD(parameters("float32"), lr=number), range(2))[0].dtype == "float32"
+
+
+def test_state_follows_parameters_to_another_dtype(backend: dl.backend.Backend) -> None:
+    network = dl.nn.Linear(3, 2)
+    optimizer = optim.Adam(network.parameters())
+    for dtype in ("float32", "float64"):
+        network.astype(dtype)
+        network.zero_grad()
+        network(dl.ones((1, 3), dtype)).sum().backward()
+        optimizer.step()
+        kept = [array for state in optimizer.state_dict()["state"] for array in state.values()]
+        assert {array.dtype.name for array in kept} == {dtype}
+        assert all(abs(array).max() > 0 for array in kept)
