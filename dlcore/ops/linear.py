@@ -3,6 +3,8 @@
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import kernels
 from dlcore import backend
 from dlcore.autograd import Function
@@ -26,10 +28,7 @@ class Matmul(Function):
                 f"matmul: expected shapes (…, M, K) and (…, K, N), got a.shape={a.shape} and b.shape={b.shape}"
             )
         self.save(a, b)
-        if a.ndim == b.ndim == 2 and a.dtype == b.dtype and a.dtype.kind == "f":
-            return kernels.matmul(a, b)
-        product: Array = backend.of(a).xp.matmul(a, b)
-        return product
+        return product(a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", "Tensor | None"]:
         a, b = self.saved
@@ -38,6 +37,23 @@ class Matmul(Function):
             sum_to(grad_output @ b.mT, a.shape) if needs_a else None,
             sum_to(a.mT @ grad_output, b.shape) if needs_b else None,
         )
+
+
+def product(a: Array, b: Array) -> Array:
+    """The product of stacks of matrices; on the CPU one by one, so that it does not depend on BLAS's threads."""
+    owner, dtype = backend.of(a), np.result_type(a.dtype, b.dtype)
+    if dtype not in (np.float32, np.float64) or ((a.ndim > 2 or b.ndim > 2) and not owner.is_host):
+        result: Array = owner.xp.matmul(a, b)
+        return result
+    a, b = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    if a.ndim == b.ndim == 2:
+        return kernels.matmul(a, b)
+    stack = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = np.broadcast_to(a, stack + a.shape[-2:]), np.broadcast_to(b, stack + b.shape[-2:])
+    result = np.empty((*stack, a.shape[-2], b.shape[-1]), dtype)
+    for index in np.ndindex(stack):
+        result[index] = kernels.matmul(a[index], b[index])
+    return result
 
 
 class Linear(Function):

@@ -133,3 +133,28 @@ def test_names_and_descriptions(backend: dl.backend.Backend) -> None:
 def test_errors(backend: dl.backend.Backend, make: Callable[[], nn.Module], message: str) -> None:
     with pytest.raises(dl.ArgumentError, match=message):
         make()
+
+
+def _trained(name: str, threads: int) -> list[np.ndarray]:
+    before = dl.get_num_threads()
+    dl.set_num_threads(threads)
+    try:
+        dl.backend.seed(0)
+        network = models.create(name, (1, 28, 28), 10)
+        optimizer = dl.optim.Adam(network.parameters())
+        images, labels = dl.rand(20, 1, 28, 28), dl.backend.asarray(np.arange(20) % 10)
+        for _ in range(3):
+            optimizer.zero_grad()
+            dl.functional.cross_entropy(network(images), labels).backward()
+            optimizer.step()
+        return [parameter.numpy() for parameter in network.parameters()]
+    finally:
+        dl.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_training_does_not_depend_on_the_number_of_threads(backend: dl.backend.Backend, name: str) -> None:
+    expected = _trained(name, 1)
+    for threads in (1, 2, 3):
+        for actual, wanted in zip(_trained(name, threads), expected, strict=True):
+            np.testing.assert_array_equal(actual, wanted)

@@ -97,3 +97,25 @@ def test_linear_errors(
 ) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_stacks_do_not_depend_on_the_number_of_threads(backend: dl.backend.Backend) -> None:
+    a, b = dl.randn(3, 1, 130, 70), dl.randn(2, 70, 90)
+    before = dl.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            dl.set_num_threads(threads)
+            results.append((a @ b).numpy())
+    finally:
+        dl.set_num_threads(before)
+    assert results[0].shape == (3, 2, 130, 90)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+def test_types_are_promoted(backend: dl.backend.Backend) -> None:
+    single, double, whole = dl.ones((2, 3)), dl.ones((3, 2), "float64"), dl.ones((3, 2), "int64")
+    assert (single @ double).dtype == np.float64
+    assert (whole @ whole.T).dtype == np.int64
+    np.testing.assert_array_equal((single @ double).numpy(), np.full((2, 2), 3.0))
