@@ -14,6 +14,7 @@ Numba owns the pool. Its limits are met here, so that no kernel need think of th
 * Numba's width is per Python thread and its users' own; each launch sets ours and puts theirs back.
 """
 
+import operator
 import os
 import threading
 from collections.abc import Callable
@@ -38,7 +39,7 @@ def get_num_threads() -> int:
     may use.
 
     Raises:
-        ArgumentError: `DLCORE_NUM_THREADS` is not a positive integer.
+        ArgumentError: `DLCORE_NUM_THREADS` is no such number.
     """
     global _count
     if _count is None:
@@ -50,20 +51,29 @@ def set_num_threads(count: int) -> None:
     """Run kernels on `count` threads from now on, in every Python thread. Results do not depend on it.
 
     Raises:
-        ArgumentError: `count` is not a positive integer.
+        ArgumentError: `count` is no integer from 1 to the most that this machine could use.
     """
     global _count
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-        raise ArgumentError(f"set_num_threads: count is {count!r} but a positive integer is expected.")
-    _count = count
+    is_integer = hasattr(count, "__index__") and not isinstance(count, bool)
+    if not is_integer or not 1 <= operator.index(count) <= _most_threads():
+        raise ArgumentError(
+            f"set_num_threads: count is {count!r} but an integer from 1 to {_most_threads()} is expected."
+        )
+    _count = operator.index(count)
+
+
+def _most_threads() -> int:
+    """More would only stand in each other's way, and far more would bring the machine down."""
+    return max(64, 4 * (os.cpu_count() or 1))
 
 
 def _default_count() -> int:
     wanted = os.environ.get("DLCORE_NUM_THREADS", "").strip()
     if wanted:
-        if not wanted.isdecimal() or int(wanted) < 1:
+        if not wanted.isdecimal() or not 1 <= int(wanted) <= _most_threads():
             raise ArgumentError(
-                f"get_num_threads: DLCORE_NUM_THREADS is {wanted!r} but a positive integer is expected."
+                f"get_num_threads: DLCORE_NUM_THREADS is {wanted!r} but an integer from 1 to {_most_threads()} is "
+                "expected."
             )
         return int(wanted)
     if hasattr(os, "sched_getaffinity"):

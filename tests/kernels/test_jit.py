@@ -144,10 +144,17 @@ print(numba.get_num_threads() == users)
     assert run(code) == "1 2 3 5 True"
 
 
-@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
-def test_a_thread_count_must_be_a_positive_integer(count):
-    with pytest.raises(ArgumentError, match=r"set_num_threads: count is"):
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True, None, 10**9])
+def test_a_thread_count_must_be_a_sensible_integer(count):
+    with pytest.raises(ArgumentError, match=r"set_num_threads: count is .* an integer from 1 to"):
         threads.set_num_threads(count)
+
+
+def test_numpys_integers_count_threads():
+    before = threads.get_num_threads()
+    threads.set_num_threads(np.int64(2))
+    assert threads.get_num_threads() == 2
+    threads.set_num_threads(before)
 
 
 def test_the_count_comes_from_the_environment(monkeypatch):
