@@ -417,6 +417,11 @@ def _gradients(node: Function, gradient: "Tensor") -> "list[Tensor | None]":
     for index, (edge, found) in enumerate(zip(node.edges, gradients, strict=True)):
         if found is None or edge.source is None:
             continue
+        if not isinstance(found, _tensor_type):
+            raise GraphError(
+                f"{type(node).__name__}.backward must return Tensors, got {type(found).__qualname__} for input "
+                f"{index}; compute with Tensor operations, so that the result can be differentiated again"
+            )
         if found.shape != edge.shape:
             raise ShapeError(
                 f"{type(node).__name__}.backward returned a gradient of shape {found.shape} for input {index}, "

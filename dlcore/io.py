@@ -13,7 +13,7 @@ from safetensors.numpy import save as serialize
 from dlcore import backend
 from dlcore.files import replacing
 from dlcore.nn.module import Module
-from kernels.errors import FileFormatError, MissingFileError
+from kernels.errors import ArgumentError, FileFormatError, MissingFileError
 from kernels.types import Array
 
 
@@ -23,6 +23,8 @@ def save(source: Module | Mapping[str, Array], path: str | os.PathLike[str]) -> 
     The file is replaced in one piece: if writing breaks off, what was there before is still there. It does not say
     on which backend the arrays were.
     """
+    if not isinstance(source, (Module, Mapping)):
+        raise ArgumentError(f"save: expected a Module or a mapping of arrays first, got {type(source).__qualname__}")
     arrays = source.state_dict() if isinstance(source, Module) else source
     content = serialize({name: np.asarray(backend.to_numpy(array), order="C") for name, array in arrays.items()})
     with replacing(Path(path)) as temporary:
@@ -37,6 +39,8 @@ def load(network: Module, path: str | os.PathLike[str]) -> None:
         FileFormatError: the file is damaged, or no safetensors file.
         StateDictError: its names or shapes are not the network's; nothing is loaded.
     """
+    if not isinstance(network, Module):
+        raise ArgumentError(f"load: expected a Module first and then a path, got {type(network).__qualname__}")
     network.load_state_dict(load_arrays(path))
 
 

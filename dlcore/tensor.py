@@ -4,6 +4,7 @@ Methods and operators follow NumPy and the array API standard (`axis`, `keepdims
 specific to differentiation (`backward`, `grad`, `detach`, `requires_grad`) follows PyTorch.
 """
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -304,8 +305,7 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> "Tensor":
         """The same elements under another shape; one length may be -1."""
-        lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return ops.Reshape.apply(self, shape=tuple(int(length) for length in lengths))
+        return ops.Reshape.apply(self, shape=_lengths(shape))
 
     def flatten(self, start_axis: int = 0) -> "Tensor":
         """All axes from `start_axis` on as one."""
@@ -390,18 +390,18 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.
         return Tensor(here.xp.arange(start, stop, step, dtype=dtype))
 
 
-def randn(*shape: int, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of standard normal values from the default generator (`backend.seed`)."""
+def randn(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of standard normal values from the default generator: `randn(2, 3)` or `randn((2, 3))`."""
     here = backend.current()
     with here.active_device():
-        return Tensor(here.rng.normal(shape, dtype=dtype), requires_grad)
+        return Tensor(here.rng.normal(_lengths(shape), dtype=dtype), requires_grad)
 
 
-def rand(*shape: int, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of uniform values in [0, 1) from the default generator (`backend.seed`)."""
+def rand(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of uniform values in [0, 1) from the default generator: `rand(2, 3)` or `rand((2, 3))`."""
     here = backend.current()
     with here.active_device():
-        return Tensor(here.rng.uniform(shape, dtype=dtype), requires_grad)
+        return Tensor(here.rng.uniform(_lengths(shape), dtype=dtype), requires_grad)
 
 
 # ---- functions of several tensors -----------------------------------------------------------------------------------
@@ -442,6 +442,12 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     if not (hasattr(a, "dtype") or hasattr(b, "dtype")):
         a = _as_array(a, None)  # of two numbers, too, comes float32
     return ops.Where.apply(mask, a, b)
+
+
+def _lengths(shape: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape given as several integers, or as one tuple or list of them."""
+    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    return tuple(operator.index(length) for length in lengths)
 
 
 def _as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:

@@ -244,3 +244,17 @@ def test_unused_inputs_can_be_allowed(backend: dl.backend.Backend) -> None:
     gradient, nothing = dl.grad(x.sum(), [x, unused], allow_unused=True)
     assert gradient.numpy().tolist() == [1.0, 1.0]
     assert nothing is None
+
+
+def test_backward_must_return_tensors(backend: dl.backend.Backend) -> None:
+    class Square(dl.Function):
+        def forward(self, x: Any) -> Any:
+            self.save(x)
+            return x * x
+
+        def backward(self, grad_output: dl.Tensor) -> Any:
+            (x,) = self.saved
+            return 2 * x.data * grad_output.data
+
+    with pytest.raises(dl.GraphError, match=r"Square\.backward must return Tensors, got \w+ for input 0"):
+        Square.apply(dl.ones(3, requires_grad=True)).sum().backward()

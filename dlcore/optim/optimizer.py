@@ -38,7 +38,10 @@ class Optimizer:
             raise ArgumentError(f"{name}: expected at least one parameter, got none; pass network.parameters()")
         for number, parameter in enumerate(self.parameters):
             if not isinstance(parameter, Tensor) or not parameter.is_leaf:
-                raise ArgumentError(f"{name}: parameter {number} must be a leaf Tensor, got {type(parameter).__name__}")
+                given = type(parameter).__name__
+                raise ArgumentError(
+                    f"{name}: parameter {number} must be a leaf Tensor, got {given}; pass network.parameters()"
+                )
         check_range(name, lr=(lr, 0.0, None), weight_decay=(weight_decay, 0.0, None))
 
     def step(self) -> None:

@@ -54,8 +54,8 @@ def evaluate(
     return tally.read()
 
 
-def predict(network: Module, x: Tensor | Array, *, batch_size: int = 100) -> Array:
-    """A network's outputs for inputs of shape (N, …), as an array on the network's backend.
+def predict(network: Module, x: Tensor | Array | Dataset, *, batch_size: int = 100) -> Array:
+    """A network's outputs for inputs of shape (N, …), or for a dataset's, as an array on the network's backend.
 
     For a classifier these are scores; `outputs.argmax(axis=1)` are the classes.
 
@@ -65,6 +65,8 @@ def predict(network: Module, x: Tensor | Array, *, batch_size: int = 100) -> Arr
     """
     if batch_size < 1:
         raise ArgumentError(f"predict: expected batch_size of at least 1, got {batch_size}")
+    if isinstance(x, Dataset):
+        x = x[:][0]
     inputs = to_backend(x, network.backend).data
     if inputs.ndim == 0 or len(inputs) == 0:
         raise DataError(f"predict: expected at least one example, got x.shape={inputs.shape}")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 from kernels.errors import ArgumentError
 
@@ -39,8 +39,14 @@ class History:
             raise ArgumentError(f"history: {monitor!r} was never a number in {len(self)} epochs")
         return best
 
-    def __getitem__(self, name: str) -> list[float]:
-        """That figure, epoch by epoch."""
+    @overload
+    def __getitem__(self, name: str) -> list[float]: ...
+    @overload
+    def __getitem__(self, name: int) -> Record: ...
+    def __getitem__(self, name: str | int) -> list[float] | Record:
+        """A figure by its name, epoch by epoch; an epoch's record by its position."""
+        if isinstance(name, int):
+            return self.records[name]
         if name not in self.names:
             raise ArgumentError(f"history: there is no figure {name!r}, only {', '.join(self.names) or 'no epoch yet'}")
         return [record[name] for record in self.records]

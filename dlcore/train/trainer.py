@@ -52,7 +52,7 @@ class Trainer:
         should_stop: set it to True to end training after the current epoch.
 
     Raises:
-        ArgumentError: an unknown metric, or one that is no single number.
+        ArgumentError: an unknown metric, or one that is no single number; or an argument is not what it must be.
     """
 
     def __init__(
@@ -65,6 +65,17 @@ class Trainer:
         *,
         progress: bool = True,
     ) -> None:
+        for name, given, article, kind in (
+            ("network", network, "a", Module),
+            ("optimizer", optimizer, "an", Optimizer),
+        ):
+            if not isinstance(given, kind):
+                raise ArgumentError(f"Trainer: {name} must be {article} {kind.__name__} object, got {given!r:.60}")
+        if isinstance(loss, type) or not callable(loss):
+            raise ArgumentError(f"Trainer: loss must be a function or a loss module, made, got {loss!r:.60}")
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise ArgumentError(f"Trainer: callbacks must be Callback objects, got {callback!r:.60}")
         self.network = network
         self.optimizer = optimizer
         self.loss = loss
@@ -132,8 +143,8 @@ class Trainer:
         chosen = self.metrics if metrics is None else metrics
         return evaluate(self.network, source, loss=self.loss, metrics=chosen, batch_size=batch_size)
 
-    def predict(self, x: Tensor | Array, *, batch_size: int = 100) -> Array:
-        """The network's outputs for inputs of shape (N, …), on its backend; see `dlcore.train.predict`."""
+    def predict(self, x: Tensor | Array | Dataset, *, batch_size: int = 100) -> Array:
+        """The network's outputs for inputs of shape (N, …), or a dataset's; see `dlcore.train.predict`."""
         return predict(self.network, x, batch_size=batch_size)
 
     def _run_epoch(self, loader: Batches, validation: Batches | Dataset | None) -> None:

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,17 @@ from dlcore import Tensor, nn, optim
 from dlcore import backend as backends
 from dlcore import functional as F
 from dlcore.data import ArrayDataset, DataLoader
-from dlcore.train import Accuracy, Callback, ConfusionMatrix, Progress, Trainer, evaluate, predict
+from dlcore.train import (
+    Accuracy,
+    Callback,
+    ConfusionMatrix,
+    EarlyStopping,
+    History,
+    Progress,
+    Trainer,
+    evaluate,
+    predict,
+)
 from dlcore.train import trainer as trainer_module
 from kernels.errors import ArgumentError, DataError, TrainingError
 
@@ -250,3 +261,36 @@ def test_labels_of_another_kind():
     trainer = Trainer(network, optim.SGD(network.parameters(), lr=0.5), F.mse_loss, metrics=[], progress=False)
     trainer.fit(DataLoader(ArrayDataset(x, 3 * x + 1), 5, shuffle=True, seed=0), epochs=30)
     assert trainer.history["loss"][-1] < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": "simple-convnet"}, "Trainer: network must be a Module object, got 'simple-convnet'"),
+        ({"optimizer": optim.SGD}, "Trainer: optimizer must be an Optimizer object"),
+        ({"loss": "cross_entropy"}, "Trainer: loss must be a function or a loss module"),
+        ({"loss": nn.CrossEntropyLoss}, "Trainer: loss must be a function or a loss module"),
+        ({"callbacks": [EarlyStopping]}, "Trainer: callbacks must be Callback objects"),
+    ],
+)
+def test_arguments_are_checked_when_it_is_made(backend: Any, arguments: dict[str, Any], message: str) -> None:
+    network = nn.Linear(2, 2)
+    given = {"network": network, "optimizer": optim.SGD(network.parameters())} | arguments
+    with pytest.raises(ArgumentError, match=message):
+        Trainer(**given)
+
+
+def test_a_dataset_can_be_predicted(backend: Any) -> None:
+    network = nn.Linear(3, 2)
+    trainer = Trainer(network, optim.SGD(network.parameters()), progress=False)
+    x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
+    outputs = trainer.predict(ArrayDataset(x, np.zeros(7, np.int64)), batch_size=4)
+    np.testing.assert_array_equal(outputs, trainer.predict(x, batch_size=4))
+
+
+def test_history_gives_epochs_by_position() -> None:
+    history = History()
+    history.append({"epoch": 1, "loss": 2.0})
+    history.append({"epoch": 2, "loss": 1.0})
+    assert history[-1] == {"epoch": 2, "loss": 1.0}
+    assert history["loss"] == [2.0, 1.0]
