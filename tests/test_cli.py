@@ -191,6 +191,15 @@ def test_info(capsys, monkeypatch):
     assert rows["data folder"] == "/some/data"
 
 
+def test_info_tells_what_is_set_wrong(capsys, monkeypatch):
+    def wrong():
+        raise dlcore.ArgumentError("DLCORE_NUM_THREADS is 'abc'")
+
+    monkeypatch.setattr(information.dlcore, "get_num_threads", wrong)
+    assert main(["info"]) == 0
+    assert "DLCORE_NUM_THREADS is 'abc'" in capsys.readouterr().out
+
+
 def test_info_names_what_is_not_installed(capsys, monkeypatch):
     def missing(package):
         raise information.PackageNotFoundError(package)

@@ -2,12 +2,14 @@
 
 import os
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import dlcore
 from dlcore import backend, models
 from dlcore.commands.output import table
 from dlcore.data.cache import cache_folder
+from kernels.errors import DLCoreError
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "safetensors")
 #: For the parameter counts of `dlcore models`.
@@ -27,8 +29,8 @@ def info() -> None:
     for name, state in backend.available().items():
         rows.append((f"backend {name}", "available" if state is True else str(state)))
     rows += [
-        ("active backend", backend.current().name),
-        ("threads", f"{dlcore.get_num_threads()}, on {cores} cores"),
+        ("active backend", _told(lambda: backend.current().name)),
+        ("threads", _told(lambda: f"{dlcore.get_num_threads()}, on {cores} cores")),
         ("processor", host.cpu_name()),
         ("SIMD", f"{', '.join(_simd(host.cpu_features())) or 'nothing known'}; kernels use {host.vector_bits()} bits"),
         ("cache folder", str(cache_folder())),
@@ -47,6 +49,14 @@ def list_models() -> None:
         count = sum(parameter.size for parameter in network.parameters())
         rows.append((name, f"{count:,}", models.describe(name)))
     table(("model", "parameters (MNIST)", "what it is"), rows, right=[1])
+
+
+def _told(ask: Callable[[], str]) -> str:
+    """What `ask` says, or why it cannot: whoever asks for information has often set something wrong."""
+    try:
+        return ask()
+    except DLCoreError as error:
+        return str(error)
 
 
 def _version(package: str, otherwise: str = "") -> str:

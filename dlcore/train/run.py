@@ -90,6 +90,10 @@ class RunFolder:
         folder = cls(Path(path))
         folder.check_unused()
         folder.path.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.config.touch(exist_ok=False)  # the claim: of two runs that begin at once, one gets the folder
+        except FileExistsError:
+            raise ArgumentError(f"{path} was taken by another run just now; name another run folder") from None
         return folder
 
     @classmethod

@@ -91,3 +91,11 @@ def test_json_has_a_field_per_line(tmp_path):
     write_json(path, {"a": [1, 2], "b": "é"})
     assert json.loads(path.read_text()) == {"a": [1, 2], "b": "é"}
     assert len(path.read_text().splitlines()) == 4
+
+
+def test_two_runs_that_begin_at_once_do_not_share_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "check_unused", lambda self: None)  # both looked before either made it
+    RunFolder.create(tmp_path / "run").write_config(CONFIG)
+    with pytest.raises(ArgumentError, match="was taken by another run just now; name another run folder"):
+        RunFolder.create(tmp_path / "run")
+    assert RunFolder(tmp_path / "run").read_config() == CONFIG
