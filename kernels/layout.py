@@ -28,13 +28,13 @@ def is_cupy(array: object) -> bool:
 
 
 def channels_last(x: Array) -> Array:
-    """The NHWC block of an (N, C, H, W) array, C-contiguous: a view where memory holds it so, else a copy."""
-    return array_module(x).ascontiguousarray(x.transpose(0, 2, 3, 1))
+    """The N…C block of an (N, C, …) array, C-contiguous: a view where memory holds it so, else a copy."""
+    return array_module(x).ascontiguousarray(x.transpose(0, *range(2, x.ndim), 1))
 
 
 def from_channels_last(block: Array) -> Array:
-    """The (N, C, H, W) view of an NHWC block."""
-    return block.transpose(0, 3, 1, 2)
+    """The (N, C, …) view of an N…C block."""
+    return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike, xp: Any = np) -> Array:

@@ -41,7 +41,7 @@ def in_elements(x: Array) -> Array:
 
 
 def channels_last(x: Array) -> Array:
-    """The NHWC block of an (N, C, H, W) array, as compiled code takes it."""
+    """The N…C block of an (N, C, …) array, as compiled code takes it."""
     return compact(layout.channels_last(x))
 
 

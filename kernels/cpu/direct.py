@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 from numba import carray
 
+from kernels.cpu import memory
 from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.jit import jit
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
+from kernels.cpu.rows import bytes_at
 from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.geometry import Window
 from kernels.types import Array, Shape4
@@ -52,7 +54,7 @@ def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Win
     weight comes from cache.
     """
     K, C, R, S = weight.shape
-    y = np.empty((len(x), *window.output_size, K), x.dtype)
+    y = memory.empty((len(x), *window.output_size, K), x.dtype)
     grouped = in_elements(weight).reshape(groups, K // groups, C, R, S)
     _correlate(x, grouped, y, window.stride, window.dilation, (window.top, window.left), bias, relu)
     return y
@@ -62,7 +64,7 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
     """The gradient of x, (N, H, W, C), from dy (N, OH, OW, K): one correlation for each phase of the stride."""
     K, group_channels, R, S = weight.shape
     H, W = window.input_size
-    dx = np.empty((len(dy), H, W, C), dy.dtype)
+    dx = memory.empty((len(dy), H, W, C), dy.dtype)
     swapped = in_elements(weight).reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
     rows = _phases(R, window.stride[0], window.dilation[0], window.top)
     columns = _phases(S, window.stride[1], window.dilation[1], window.left)
@@ -93,14 +95,15 @@ def weight_grad(x: Array, dy: Array, weight_shape: Shape4, window: Window, group
         if window.padding != ((0, 0), (0, 0)):  # every panel would pad the images again
             x, top, left = _padded(x, window), 0, 0
             _, H, W, _ = x.shape
-    sums = np.empty((chunks, R, S, group_channels, K), x.dtype)
+    sums = memory.empty((chunks, R, S, group_channels, K), x.dtype)
     plan = (
         panel_address(x.dtype), size, address_of(x), H, W, C, groups, K // groups, group_channels, R, S,
         address_of(dy), P, Q, *window.stride, *window.dilation, top, left, band, bands,
         N * bands, chunks, panel_tasks, width, address_of(sums),
     )  # fmt: skip
     parallel = N * P * Q * R * S * group_channels * K >= SERIAL_WORK
-    run_tasks(task_address(_weight_task), chunks * panel_tasks, plan, parallel=parallel)
+    scratch = _band_bytes(band, Q, C, window.stride, window.dilation, (R, S), size)
+    run_tasks(task_address(_weight_task), chunks * panel_tasks, plan, parallel=parallel, scratch=scratch)
     total = sums[0] if chunks == 1 else np.add.reduce(sums, axis=0)
     return np.ascontiguousarray(total.transpose(3, 0, 1, 2))
 
@@ -135,7 +138,7 @@ def _correlate(
     size = x.itemsize
     width = tile_columns(size)
     panels = -(-K // width)
-    packed = np.zeros((groups, panels, R, S, C, width), x.dtype)
+    packed = memory.zeros((groups, panels, R, S, C, width), x.dtype)
     pack = (
         size, address_of(weight), *(step // size for step in weight.strides), K, C, R, S,
         address_of(packed), panels, width,
@@ -150,7 +153,8 @@ def _correlate(
         *stride, *dilation, *before, band, bands, -(-C // blocks), 0 if bias is None else address_of(bias), relu,
     )  # fmt: skip
     parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
-    run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel)
+    scratch = _band_bytes(band, Q, all_channels, stride, dilation, (R, S), size)
+    run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel, scratch=scratch)
 
 
 def _phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:
@@ -189,16 +193,33 @@ def _bands(
     return band, -(-P // band)
 
 
+def _band_bytes(
+    band: int,
+    Q: int,
+    C: int,
+    stride: tuple[int, int],
+    dilation: tuple[int, int],
+    kernel_size: tuple[int, int],
+    size: int,
+) -> int:
+    """What the input of a band takes, with its border."""
+    rows, columns = (
+        (outputs - 1) * stride[axis] + (kernel_size[axis] - 1) * dilation[axis] + 1
+        for axis, outputs in enumerate((band, Q))
+    )
+    return rows * columns * C * size
+
+
 def _padded(x: Array, window: Window) -> Array:
     """The images with their border of zeros."""
     N, H, W, C = x.shape
-    padded = np.zeros((N, *window.padded_size, C), x.dtype)
+    padded = memory.zeros((N, *window.padded_size, C), x.dtype)
     inside = padded[:, window.top : window.top + H, window.left : window.left + W]
     inside[...] = x[:, : inside.shape[1], : inside.shape[2]]
     return padded
 
 
-def _pack_task(plan: Any, number: int) -> None:
+def _pack_task(plan: Any, number: int, scratch: int) -> None:
     """One panel of the weight: [R][S][C][columns]."""
     size, w, w_group, w_k, w_c, w_r, w_s, K, C, R, S, packed, panels, width = carray(plan, (14,))
     group, panel = number // panels, number % panels
@@ -213,10 +234,10 @@ def _pack_task(plan: Any, number: int) -> None:
 
 @jit
 def _copy_with_border(
-    size: int, x: int, H: int, W: int, C: int, h0: int, h1: int, w0: int, w1: int, buffer: Array
+    size: int, x: int, H: int, W: int, C: int, h0: int, h1: int, w0: int, w1: int, target: int
 ) -> None:
-    """Rows h0 … h1 and columns w0 … w1 of an image at address x, zeros where there are none."""
-    target = np.int64(buffer.ctypes.data)
+    """Rows h0 … h1 and columns w0 … w1 of an image at address x to the address target, zeros where there are none."""
+    buffer = bytes_at(target, (h1 - h0) * (w1 - w0) * C * size)
     row = (w1 - w0) * C * size
     first, last = min(max(w0, 0), w1), max(min(w1, W), w0)
     for h in range(h0, h1):
@@ -230,7 +251,7 @@ def _copy_with_border(
             buffer[right : begin + row] = 0
 
 
-def _correlate_task(plan: Any, number: int) -> None:
+def _correlate_task(plan: Any, number: int, scratch: int) -> None:
     """One band of output rows of one image, all channels."""
     (
         panel_code, size, x, H, W, C, groups, K, group_c, R, S, packed, panels, width,
@@ -242,12 +263,11 @@ def _correlate_task(plan: Any, number: int) -> None:
     w0, w1 = -left, (Q - 1) * SW - left + (S - 1) * DW + 1
     x += image * H * W * C * size
     inside = h0 >= 0 and h1 <= H and w0 >= 0 and w1 <= W
-    buffer = np.empty(0 if inside else (h1 - h0) * (w1 - w0) * C * size, np.uint8)
     if inside:
         a, a_row = x + (h0 * W + w0) * C * size, W * C
     else:
-        _copy_with_border(size, x, H, W, C, h0, h1, w0, w1, buffer)
-        a, a_row = np.int64(buffer.ctypes.data), (w1 - w0) * C
+        _copy_with_border(size, x, H, W, C, h0, h1, w0, w1, scratch)
+        a, a_row = scratch, (w1 - w0) * C
     y += (image * y_image + p0 * y_row) * size
 
     # Taps and channels that lie side by side are one loop: S·C steps instead of S times C.
@@ -275,10 +295,9 @@ def _correlate_task(plan: Any, number: int) -> None:
                             S * group_c * width, group_c * width, width, y_pixel, start_row, relu * is_last,
                         ),
                     )  # fmt: skip
-    buffer[:0] = 0  # the panels knew it by address only: it must live until here
 
 
-def _weight_task(plan: Any, number: int) -> None:
+def _weight_task(plan: Any, number: int, scratch: int) -> None:
     """The sum over one chunk of bands, for all panels or for one."""
     (
         panel_code, size, x, H, W, C, groups, K, group_c, R, S, dy, P, Q, SH, SW, DH, DW, top, left, band, bands,
@@ -290,7 +309,6 @@ def _weight_task(plan: Any, number: int) -> None:
     first_panel, last_panel = (0, groups * panels) if panel_tasks == 1 else (panel_task, panel_task + 1)
     sums += chunk * R * S * group_c * all_k * size
     w0, w1 = -left, (Q - 1) * SW - left + (S - 1) * DW + 1
-    buffer = np.empty(((band - 1) * SH + (R - 1) * DH + 1) * (w1 - w0) * C * size, np.uint8)
     # Under one row of the window, taps and channels lie side by side: one run of rows for the tiles.
     runs, run = (1, S * group_c) if DW == 1 and groups == 1 else (S, group_c)
     first_unit, last_unit = chunk * units // chunks, (chunk + 1) * units // chunks
@@ -302,8 +320,8 @@ def _weight_task(plan: Any, number: int) -> None:
         if h0 >= 0 and h1 <= H and w0 >= 0 and w1 <= W:
             a, a_row = here + (h0 * W + w0) * C * size, W * C
         else:
-            _copy_with_border(size, here, H, W, C, h0, h1, w0, w1, buffer)
-            a, a_row = np.int64(buffer.ctypes.data), (w1 - w0) * C
+            _copy_with_border(size, here, H, W, C, h0, h1, w0, w1, scratch)
+            a, a_row = scratch, (w1 - w0) * C
         b = dy + (image * P + p0) * Q * all_k * size
         for panel in range(first_panel, last_panel):
             group, column = panel // panels, panel % panels * width
@@ -319,4 +337,3 @@ def _weight_task(plan: Any, number: int) -> None:
                             1, p1 - p0, Q, 0, SH * a_row, SW * C, 1, 0, Q * all_k, all_k, all_k, all_k, 0,
                         ),
                     )  # fmt: skip
-    buffer[:0] = 0  # the panels knew it by address only: it must live until here

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numba import carray
 
+from kernels.cpu import memory
 from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.microkernel import WIDE_ROWS, panel_address, run_panel, tile_columns
@@ -61,7 +62,7 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
     M, K = a.shape
     N = b.shape[1]
     if out is None:
-        out = np.empty((M, N), a.dtype)
+        out = memory.empty((M, N), a.dtype)
     if out.size == 0:
         return out
     if K == 0:
@@ -102,14 +103,16 @@ def _multiply(a: Array, b: Array, c: Array) -> None:
     # So are rows of A, until many panels pass; rows whose distance makes them collide in the cache, and columns
     # of A (a transposed operand), are copied sooner.
     pack_a = panels > (8 if a_k == 1 and a_row * size % 2048 else 1)
-    products = np.empty((chunks, M, N), c.dtype) if chunks > 1 else c
+    products = memory.empty((chunks, M, N), c.dtype) if chunks > 1 else c
     plan = (
         panel_address(c.dtype), size, M, N, K, width, panels,
         address_of(a), a_row, a_k, pack_a, address_of(b), b_k, b_column, pack_b,
         address_of(products), products.strides[-2] // size, block_k, chunk, chunks, rows, panel_tasks,
     )  # fmt: skip
     count = chunks * row_tasks * panel_tasks
-    run_tasks(task_address(_multiply_task), count, plan, parallel=workers > 1)
+    scratch = min(_BLOCK_ROWS, rows) * (block_k + _ROW_GAP) * size * pack_a
+    scratch += min(_GROUP_PANELS, -(-panels // panel_tasks)) * block_k * width * size * pack_b
+    run_tasks(task_address(_multiply_task), count, plan, parallel=workers > 1, scratch=scratch)
     if chunks > 1:
         np.add.reduce(products, axis=0, out=c)
 
@@ -122,7 +125,7 @@ def _spread(M: int, panels: int, workers: int) -> tuple[int, int]:
     return 1, workers
 
 
-def _multiply_task(plan: Any, task: int) -> None:
+def _multiply_task(plan: Any, task: int, scratch: int) -> None:
     """The compiled part: one chunk of K, for one range of C's rows and one of its panels."""
     (
         address, size, M, N, K, width, panels, a, a_row, a_k, pack_a, b, b_k, b_column, pack_b,
@@ -137,9 +140,8 @@ def _multiply_task(plan: Any, task: int) -> None:
 
     block_rows, group_panels = min(_BLOCK_ROWS, last_row - first_row), min(_GROUP_PANELS, last_panel - first_panel)
     pitch = length + _ROW_GAP
-    memory_a = np.empty(block_rows * pitch * size * pack_a, np.uint8)
-    memory_b = np.empty(group_panels * length * width * size * pack_b, np.uint8)
-    packed_a, packed_b = np.int64(memory_a.ctypes.data), np.int64(memory_b.ctypes.data)
+    packed_a = scratch
+    packed_b = scratch + block_rows * pitch * size * pack_a
     for k in range(first_k, last_k, length):
         steps = min(length, last_k - k)
         for group in range(first_panel, last_panel, _GROUP_PANELS):
@@ -172,6 +174,3 @@ def _multiply_task(plan: Any, task: int) -> None:
                             0, 0, block_k, block_row, 0, 0, row_of_b, c_row, c_row, 0,
                         ),
                     )  # fmt: skip
-    # The panels knew these by address only: they must live until here.
-    memory_a[:0] = 0
-    memory_b[:0] = 0

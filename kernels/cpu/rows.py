@@ -43,9 +43,13 @@ class RowKernel:
         self._name = f"{function.__module__}.{function.__qualname__}"
         self._addresses: dict[str, int] = {}
 
-    def __call__(self, rows: int, *arguments: Argument) -> None:
-        """Run the kernel for the rows 0 … rows − 1."""
-        kinds = ""
+    def __call__(self, rows: int, *arguments: Argument, scratch: int = 0) -> None:
+        """Run the kernel for the rows 0 … rows − 1.
+
+        With `scratch`, the function gets the address of so many bytes for its own use, between the arguments and
+        the row; `memory_at` makes an array of them.
+        """
+        kinds = "s" if scratch else ""
         plan: list[int] = []
         for argument in arguments:
             if isinstance(argument, np.ndarray):
@@ -61,13 +65,13 @@ class RowKernel:
         address = self._addresses.get(kinds)
         if address is None:
             address = self._addresses[kinds] = self._compile(kinds, arguments)
-        run_tasks(address, rows, plan, parallel=rows > 1)
+        run_tasks(address, rows, plan, parallel=rows > 1, scratch=scratch)
 
     def _compile(self, kinds: str, arguments: tuple[Argument, ...]) -> int:
         # The globals of a compiled function are its constants, so each task needs its own; and a name of its
         # own, by which the disk cache knows it.
         names = {"__name__": __name__, "run_row": self._row, "arguments": _reader(arguments)}
-        task = FunctionType(_task.__code__, names)
+        task = FunctionType((_task_with_scratch if kinds.startswith("s") else _task).__code__, names)
         task.__qualname__ = f"{self._name}.{kinds}"
         return task_address(task)
 
@@ -77,27 +81,50 @@ def row_kernel(function: Callable[..., None]) -> RowKernel:
     return RowKernel(function)
 
 
-def _task(plan: Any, row: int) -> None:
+def _task(plan: Any, row: int, scratch: int) -> None:
     """What is compiled; its global names are those that `_compile` gives each copy."""
-    run_row(*arguments(plan, row))  # type: ignore[name-defined]  # noqa: F821
+    run_row(*arguments(plan), row)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _task_with_scratch(plan: Any, row: int, scratch: int) -> None:
+    run_row(*arguments(plan), scratch, row)  # type: ignore[name-defined]  # noqa: F821
+
+
+@intrinsic
+def memory_at(typing_context: Any, like: Any, address: Any, count: Any) -> Any:
+    """An array of `count` elements of like's type on memory that others own."""
+    return _on_memory(types.Array(like.dtype, 1, "C"), like)
+
+
+@intrinsic
+def bytes_at(typing_context: Any, address: Any, count: Any) -> Any:
+    """An array of `count` bytes on memory that others own."""
+    return _on_memory(types.Array(types.uint8, 1, "C"))
+
+
+def _on_memory(kind: types.Array, *like: Any) -> Any:
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        return _array(context, builder, kind, *arguments[-2:])
+
+    return kind(*like, types.int64, types.int64), generate
 
 
 def _reader(arguments: tuple[Argument, ...]) -> Any:
-    """The intrinsic that makes the tuple (*arguments, row) of what `RowKernel.__call__` wrote into the plan."""
+    """The intrinsic that makes the tuple of arguments of what `RowKernel.__call__` wrote into the plan."""
     kinds = [_numba_type(argument) for argument in arguments]
 
     @intrinsic
-    def read(typing_context: Any, plan: Any, row: Any) -> Any:
-        result = types.Tuple([*kinds, row])
+    def read(typing_context: Any, plan: Any) -> Any:
+        result = types.Tuple(kinds)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, given: list[ir.Value]) -> ir.Value:
             position = itertools.count()
 
             def integers(count: int) -> list[ir.Value]:
-                places = (ir.Constant(row_value.type, next(position)) for _ in range(count))
+                places = (ir.Constant(ir.IntType(64), next(position)) for _ in range(count))
                 return [builder.load(builder.gep(words, [place])) for place in places]
 
-            words, row_value = given
+            (words,) = given
             values = []
             for kind in kinds:
                 if isinstance(kind, types.Array):
@@ -106,9 +133,9 @@ def _reader(arguments: tuple[Argument, ...]) -> Any:
                     values.append(context.make_tuple(builder, kind, integers(kind.count)))
                 else:
                     values += integers(1)
-            return context.make_tuple(builder, result, [*values, row_value])
+            return context.make_tuple(builder, result, values)
 
-        return result(plan, row), generate
+        return result(plan), generate
 
     return read
 
