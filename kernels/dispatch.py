@@ -1,5 +1,6 @@
 """Which implementation serves a call: decided by the type of its arrays, loaded when first needed."""
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -10,10 +11,10 @@ from kernels.layout import is_cupy
 from kernels.types import Array
 
 #: What `algorithm` may name.
-ALGORITHMS = ("auto", "direct", "gemm", "reference")
+ALGORITHMS = ("auto", "direct", "winograd", "gemm", "reference")
 
 
-def implementation(operation: str, arrays: dict[str, Array | None], algorithm: str = "auto") -> Any:
+def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm: str = "auto") -> Any:
     """The package whose functions take these arrays: `kernels.cpu`, `kernels.cuda` or `kernels.reference`.
 
     Args:
@@ -35,7 +36,7 @@ def implementation(operation: str, arrays: dict[str, Array | None], algorithm: s
     on_gpu = "CuPy" in kinds.values()
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"{operation}: algorithm must be one of {_listed()}, got {algorithm!r}.")
-    if algorithm in ("direct", "reference") and on_gpu:
+    if algorithm in ("direct", "winograd", "reference") and on_gpu:
         raise ArgumentError(
             f'{operation}: algorithm="{algorithm}" takes NumPy arrays, but the arguments are CuPy arrays.'
         )

@@ -92,6 +92,21 @@ def channels(operation: str, x: tuple[str, tuple[int, ...]], weight: tuple[str, 
         )
 
 
+def algorithm(operation: str, algorithm: str, window: Window, groups: int) -> None:
+    """The algorithm can take this convolution.
+
+    Raises:
+        ArgumentError: it is Winograd's, and the convolution is not 3×3 with stride 1, dilation 1 and one group.
+    """
+    steps = (window.kernel_size, window.stride, window.dilation, groups)
+    if algorithm == "winograd" and steps != ((3, 3), (1, 1), (1, 1), 1):
+        raise ArgumentError(
+            f'{operation}: algorithm="winograd" takes kernels of 3×3 with stride 1, dilation 1 and groups 1, got '
+            f"kernel size {window.kernel_size}, stride {window.stride}, dilation {window.dilation} and groups "
+            f'{groups}; use "auto".'
+        )
+
+
 def shape(operation: str, name: str, array: Array, expected: tuple[int, ...], because: str) -> None:
     """The array has the shape that follows from the other arguments, which `because` echoes.
 

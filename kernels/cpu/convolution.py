@@ -1,8 +1,7 @@
-"""Convolution and its two gradients: which way each goes, and the way over unfolded windows.
+"""Convolution and its two gradients: each goes the way that `chooser` picks; here is the one over unfolded windows.
 
-Depthwise convolution takes the way of `depthwise`, 1×1 with stride 1 is one matrix product, and all else goes the
-direct way of `direct`. With `algorithm="gemm"` it goes over matrix products instead, as the textbook's does. With the
-windows of all outputs as rows, cols: [N·OH·OW, R·S·C], and the weight as W: [K, R·S·C],
+With `algorithm="gemm"` convolution goes over matrix products, as the textbook's does. With the windows of all
+outputs as rows, cols: [N·OH·OW, R·S·C], and the weight as W: [K, R·S·C],
 
     forward          y    = cols · Wᵀ      [N·OH·OW, RSC] · [RSC, K]      → [N·OH·OW, K], which is NHWC
     input gradient   dx   = fold(dy · W)   [N·OH·OW, K] · [K, RSC]        → [N·OH·OW, RSC], folded onto x
@@ -19,8 +18,9 @@ from typing import Literal
 import numpy as np
 
 from kernels import layout
-from kernels.cpu import depthwise, direct
+from kernels.cpu import depthwise, direct, memory, winograd
 from kernels.cpu.arrays import channels_last, compact, scratch
+from kernels.cpu.chooser import choose
 from kernels.cpu.im2col import fold_rows, pack_rows
 from kernels.cpu.matmul import matmul
 from kernels.cpu.rows import row_kernel
@@ -49,9 +49,14 @@ def conv2d(
     Reads x R·S times (from cache but for the first), the weight once per block; writes y once to memory.
     """
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    way = _way(algorithm, weight.shape, groups, window)
+    N, C = x.shape[:2]
+    way, m = choose(algorithm, "forward", N, C, len(weight), window, groups, x.itemsize)
+    shift = None if bias is None else compact(bias)
+    if way == "winograd":
+        return layout.from_channels_last(
+            winograd.forward(channels_last(x), weight, shift, activation == "relu", window, m)
+        )
     if way == "direct":
-        shift = None if bias is None else compact(bias)
         y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups)
         return layout.from_channels_last(y)
     if way == "depthwise":
@@ -60,7 +65,7 @@ def conv2d(
         y = _forward(channels_last(x), weight, window, groups)
     if bias is not None or activation == "relu":
         rows = y.reshape(-1, *y.shape[2:])
-        shift = np.zeros(len(weight), y.dtype) if bias is None else compact(bias)
+        shift = np.zeros(len(weight), y.dtype) if shift is None else shift
         _add_bias(len(rows), rows, shift, activation == "relu")
     return layout.from_channels_last(y)
 
@@ -69,7 +74,7 @@ def _forward(x: Array, weight: Array, window: Window, groups: int) -> Array:
     N, H, W, C = x.shape
     OH, OW = window.output_size
     K = weight.shape[0]
-    y = np.empty((N, OH, OW, K), x.dtype)
+    y = memory.empty((N, OH, OW, K), x.dtype)
     flat_y = y.reshape(-1, K)
     flat_weight = channels_last(weight).reshape(K, -1)
     if window.is_pointwise and groups == 1:
@@ -102,7 +107,9 @@ def conv2d_input_grad(
     N, C, H, W = input_shape
     window = convolution_window("conv2d_input_grad", (H, W), weight.shape[2:], stride, padding, dilation)
     dy = channels_last(grad_output)
-    way = _way(algorithm, weight.shape, groups, window)
+    way, m = choose(algorithm, "input_grad", N, C, len(weight), window, groups, dy.itemsize)
+    if way == "winograd":
+        return layout.from_channels_last(winograd.input_grad(dy, weight, window, m))
     if way == "direct":
         return layout.from_channels_last(direct.input_grad(dy, weight, C, window, groups))
     if way == "depthwise":
@@ -112,10 +119,10 @@ def conv2d_input_grad(
     flat_dy = dy.reshape(-1, K)
     flat_weight = channels_last(weight).reshape(K, -1)
     if window.is_pointwise and groups == 1:
-        dx = np.empty((N, H, W, C), dy.dtype)
+        dx = memory.empty((N, H, W, C), dy.dtype)
         matmul(flat_dy, flat_weight, out=dx.reshape(-1, C))
         return layout.from_channels_last(dx)
-    dx = np.zeros((N, H, W, C), dy.dtype)
+    dx = memory.zeros((N, H, W, C), dy.dtype)
     grouped_dx = dx.reshape(N, H, W, groups, C // groups)
     for group, channels in _groups(K, groups):
         for rows in _blocks(N, window, C // groups, dx.itemsize):
@@ -144,12 +151,14 @@ def conv2d_weight_grad(
     K, group_channels, R, S = weight_shape
     window = convolution_window("conv2d_weight_grad", x.shape[2:], (R, S), stride, padding, dilation)
     dy = channels_last(grad_output)
-    way = _way(algorithm, weight_shape, groups, window)
+    N, C, H, W = x.shape
+    way, m = choose(algorithm, "weight_grad", N, C, K, window, groups, dy.itemsize)
+    if way == "winograd":
+        return layout.from_channels_last(winograd.weight_grad(channels_last(x), dy, window, m))
     if way == "direct":
         return layout.from_channels_last(direct.weight_grad(channels_last(x), dy, weight_shape, window, groups))
     if way == "depthwise":
         return layout.from_channels_last(depthwise.weight_grad(channels_last(x), dy, window))
-    N, C, H, W = x.shape
     _, OW = window.output_size
     flat_dy = dy.reshape(-1, K)
     grouped_x = channels_last(x).reshape(N, H, W, groups, group_channels)
@@ -163,15 +172,6 @@ def conv2d_weight_grad(
                 part = flat_dy[rows.start * OW : rows.stop * OW, channels]
                 dw[channels] += matmul(part.T, cols)
     return layout.from_channels_last(dw.reshape(K, R, S, group_channels))
-
-
-def _way(algorithm: str, weight_shape: tuple[int, ...], groups: int, window: Window) -> str:
-    """Which implementation takes this convolution: "direct", "depthwise" or "gemm"."""
-    if algorithm != "auto":
-        return algorithm
-    if groups > 1 and weight_shape[1] == 1:
-        return "depthwise"
-    return "gemm" if window.is_pointwise and groups == 1 else "direct"
 
 
 def _groups(K: int, groups: int) -> Iterator[tuple[int, slice]]:

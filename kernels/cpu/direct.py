@@ -31,7 +31,7 @@ from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.jit import jit
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
-from kernels.cpu.rows import bytes_at
+from kernels.cpu.rows import bytes_at, memory_at, row_kernel
 from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.geometry import Window
 from kernels.types import Array, Shape4
@@ -45,6 +45,8 @@ _LEAST_TASKS = 16
 #: Chunks of images, each with a weight gradient of its own, and the bytes that all of these may take.
 _CHUNKS = 16
 _CHUNK_BYTES = 1 << 23
+#: Input channels whose weight gradients are collected together.
+_COLLECTED = 32
 
 
 def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
@@ -104,8 +106,31 @@ def weight_grad(x: Array, dy: Array, weight_shape: Shape4, window: Window, group
     parallel = N * P * Q * R * S * group_channels * K >= SERIAL_WORK
     scratch = _band_bytes(band, Q, C, window.stride, window.dilation, (R, S), size)
     run_tasks(task_address(_weight_task), chunks * panel_tasks, plan, parallel=parallel, scratch=scratch)
-    total = sums[0] if chunks == 1 else np.add.reduce(sums, axis=0)
-    return np.ascontiguousarray(total.transpose(3, 0, 1, 2))
+    return collect(sums.reshape(chunks, R * S, group_channels, K), K, group_channels).reshape(K, R, S, group_channels)
+
+
+def collect(sums: Array, K: int, C: int) -> Array:
+    """The weight gradient, (K, taps, C), from sums over chunks, (chunks, taps, ≥ C, ≥ K), added in their order."""
+    dw = memory.empty((K, sums.shape[1], C), sums.dtype)
+    rows = -(-C // _COLLECTED)
+    _collect(sums.shape[1] * rows, sums, dw, rows, dw.itemsize, scratch=_COLLECTED * sums.shape[3] * dw.itemsize)
+    return dw
+
+
+@row_kernel
+def _collect(sums: Array, dw: Array, rows: int, size: int, scratch: int, row: int) -> None:
+    """Some input channels of one tap: added in scratch, then transposed on the way to dw."""
+    chunks, taps, _, width = sums.shape
+    K, _, C = dw.shape
+    tap, c = row // rows, row % rows * _COLLECTED
+    count = min(_COLLECTED, C - c)
+    total = memory_at(sums, scratch, count * width)
+    total[:] = sums[0, tap, c : c + count].reshape(-1)
+    for chunk in range(1, chunks):
+        part = sums[chunk, tap, c : c + count].reshape(-1)
+        for k in range(count * width):
+            total[k] += part[k]
+    copy_block(size, K, count, np.int64(dw.ctypes.data) + (tap * C + c) * size, taps * C, scratch, 1, width)
 
 
 def _correlate(

@@ -89,6 +89,19 @@ def _cheapest_rows(left: int, vectors: int) -> tuple[int, int]:
     return cost, -negative
 
 
+def panel_cycles(rows: int, vectors: int, steps: float, per_tile: float) -> float:
+    """About how many cycles a panel of `rows` rows takes: `steps` of the inner loop, and so many more per tile."""
+    fullest = row_counts(vectors)[-1]
+    many = max(0, rows // fullest - 1)
+    cycles = many * (fullest * vectors / 2 * steps + per_tile)
+    left = rows - many * fullest
+    while left > 0:
+        count = next_rows(left, vectors)
+        cycles += max(8, count * vectors) / 2 * steps + per_tile
+        left -= count
+    return cycles
+
+
 class TileEmitter:
     """Writes the LLVM code of tiles, in the element type and vector width given.
 

@@ -5,7 +5,7 @@ arrays in flight, results that shall stay in registers while a window moves, and
 
 A vector holds as many elements as the host's vector width has room for (`lanes`). Places in arrays are flat indices
 of a C-contiguous array. Where `count` is given, only the first `count` elements are read (the other lanes are
-zero) or written, so that no channel count is special.
+zero) or written, so that no channel count is special; None stands for all.
 """
 
 import operator
@@ -25,14 +25,16 @@ _FLAGS = ("contract", "nsz")
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 _BIT = ir.IntType(1)
+#: Registers of a wide vector: two for each of a window's results leave enough of sixteen.
+WIDE = 2
 
 
 class Vector(types.Type):  # type: ignore[misc]  # Numba has no type hints
-    """As many elements of a float type as fit into the host's vector width."""
+    """As many elements of a float type as fit into the host's vector width, or into several such registers."""
 
-    def __init__(self, element: types.Type) -> None:
+    def __init__(self, element: types.Type, registers: int = 1) -> None:
         self.element = element
-        self.lanes = host.vector_bits() // element.bitwidth
+        self.lanes = registers * host.vector_bits() // element.bitwidth
         super().__init__(f"Vector({element} x {self.lanes})")
 
 
@@ -56,6 +58,11 @@ class _MaskModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, ir.VectorType(_BIT, kind.lanes))
 
 
+def _like(kind: types.Type) -> Vector:
+    """The vector type itself, or that of an array's elements."""
+    return kind if isinstance(kind, Vector) else Vector(kind.dtype)
+
+
 def _element(kind: types.Type) -> ir.Type:
     if isinstance(kind, types.Float):
         return ir.FloatType() if kind.bitwidth == 32 else ir.DoubleType()
@@ -73,9 +80,28 @@ def lanes(typing_context: Any, x: Any) -> Any:
 
 
 @intrinsic
+def wide_lanes(typing_context: Any, x: Any) -> Any:
+    """The same of a wide vector, which takes `WIDE` registers."""
+    number = WIDE * host.vector_bits() // x.dtype.bitwidth
+    return types.int64(x), lambda context, builder, signature, arguments: _INDEX(number)
+
+
+@intrinsic
 def load(typing_context: Any, x: Any, index: Any) -> Any:
-    """The vector x[index], x[index + 1], …"""
+    """As many elements as a vector holds, from x[index] on."""
     kind = Vector(x.dtype)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
+        return builder.load(pointer, align=kind.element.bitwidth // 8)
+
+    return kind(x, types.int64), generate
+
+
+@intrinsic
+def load_wide(typing_context: Any, x: Any, index: Any) -> Any:
+    """The same for a wide vector, one value in `WIDE` registers: a loop's own instructions then count for less."""
+    kind = Vector(x.dtype, WIDE)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
@@ -92,14 +118,23 @@ def load_first(typing_context: Any, x: Any, index: Any, count: Any) -> Any:
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         array, index, count = arguments
         pointer = _pointer(context, builder, signature.args[0], array, index, kind.lanes)
-        return _first_or_all(builder, count, kind, pointer)
+        return _first_or_all(builder, signature.args[2], count, kind, pointer)
 
-    return kind(x, types.int64, types.int64), generate
+    return kind(x, types.int64, _counted(count)), generate
 
 
-def _first_or_all(builder: ir.IRBuilder, count: ir.Value, kind: Vector, pointer: ir.Value) -> ir.Value:
+def _counted(count: types.Type) -> types.Type:
+    """How a count is passed: None needs no code for a part of a vector."""
+    return count if isinstance(count, types.NoneType) else types.int64
+
+
+def _first_or_all(
+    builder: ir.IRBuilder, counted: types.Type, count: ir.Value, kind: Vector, pointer: ir.Value
+) -> ir.Value:
     """A whole load where the count allows: a masked one takes longer."""
     align = kind.element.bitwidth // 8
+    if isinstance(counted, types.NoneType):
+        return builder.load(pointer, align=align)
     vector = pointer.type.pointee
     result = cgutils.alloca_once(builder, vector)
     with builder.if_else(builder.icmp_signed(">=", count, _INDEX(kind.lanes)), likely=True) as (whole, part):
@@ -116,13 +151,20 @@ def _first_or_all(builder: ir.IRBuilder, count: ir.Value, kind: Vector, pointer:
 
 @intrinsic
 def load_as(typing_context: Any, like: Any, x: Any, index: Any, count: Any) -> Any:
-    """The first `count` elements of x from `index` on, small unsigned integers, as a vector of `like`'s elements."""
-    kind = Vector(like.dtype)
+    """The first `count` elements of x from `index` on as a vector of `like`'s kind, an array's or a vector's.
+
+    What x holds are the same floats, or small unsigned integers, which become floats.
+    """
+    kind = _like(like)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         _, array, index, count = arguments
         pointer = _pointer(context, builder, signature.args[1], array, index, kind.lanes)
-        integers = pointer.type.pointee
+        if isinstance(signature.args[1].dtype, types.Float):
+            return _first_or_all(builder, signature.args[3], count, kind, pointer)
+        integers, floats = pointer.type.pointee, ir.VectorType(_element(kind.element), kind.lanes)
+        if isinstance(signature.args[3], types.NoneType):
+            return builder.uitofp(builder.load(pointer, align=1), floats)
         read = cgutils.alloca_once_value(builder, ir.Constant(integers, [0] * kind.lanes))
         with builder.if_else(builder.icmp_signed(">=", count, _INDEX(kind.lanes)), likely=True) as (whole, part):
             with whole:
@@ -132,9 +174,9 @@ def load_as(typing_context: Any, like: Any, x: Any, index: Any, count: Any) -> A
                 target = builder.bitcast(read, integers.element.as_pointer())
                 with cgutils.for_range(builder, count) as loop:
                     builder.store(builder.load(builder.gep(first, [loop.index])), builder.gep(target, [loop.index]))
-        return builder.uitofp(builder.load(read), ir.VectorType(_element(kind.element), kind.lanes))
+        return builder.uitofp(builder.load(read), floats)
 
-    return kind(like, x, types.int64, types.int64), generate
+    return kind(like, x, types.int64, _counted(count)), generate
 
 
 @intrinsic
@@ -162,6 +204,9 @@ def store_first(typing_context: Any, x: Any, index: Any, count: Any, vector: Any
         pointer = _pointer(context, builder, signature.args[0], array, index, kind.lanes)
         value = _converted(builder, value, pointer.type.pointee)
         align = signature.args[0].dtype.bitwidth // 8
+        if isinstance(signature.args[2], types.NoneType):
+            builder.store(value, pointer, align=align)
+            return context.get_dummy_value()
         with builder.if_else(builder.icmp_signed(">=", count, _INDEX(kind.lanes)), likely=True) as (whole, part):
             with whole:
                 builder.store(value, pointer, align=align)
@@ -169,7 +214,7 @@ def store_first(typing_context: Any, x: Any, index: Any, count: Any, vector: Any
                 _store_pieces(builder, value, pointer, count, align)
         return context.get_dummy_value()
 
-    return types.void(x, types.int64, types.int64, vector), generate
+    return types.void(x, types.int64, _counted(count), vector), generate
 
 
 def _store_pieces(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, count: ir.Value, align: int) -> None:
@@ -213,13 +258,31 @@ def _call(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
 
+# -- loops --------------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def short_loop(typing_context: Any) -> Any:
+    """Said in a loop's body: it runs a few times only, so it is not to be unrolled. Emits no instruction.
+
+    Unrolled, a loop over the taps of a window would do most of its work in the remainder, and take longer to compile.
+    """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        nothing = ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "", "", True)
+        builder.call(nothing, [], attrs=("convergent", "nounwind"))
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
 # -- arithmetic ---------------------------------------------------------------------------------------------------
 
 
 @intrinsic
 def broadcast(typing_context: Any, x: Any, value: Any) -> Any:
-    """A vector of x's element type with the number `value` in every lane."""
-    kind = Vector(x.dtype)
+    """A vector of x's kind, an array's or a vector's, with the number `value` in every lane."""
+    kind = _like(x)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         scalar = context.cast(builder, arguments[1], signature.args[1], kind.element)
@@ -229,8 +292,19 @@ def broadcast(typing_context: Any, x: Any, value: Any) -> Any:
 
 
 @intrinsic
+def broadcast_wide(typing_context: Any, x: Any, value: Any) -> Any:
+    """The same for a wide vector."""
+    kind = Vector(x.dtype, WIDE)
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        return _splat(builder, context.cast(builder, arguments[1], signature.args[1], kind.element), kind.lanes)
+
+    return kind(x, value), generate
+
+
+@intrinsic
 def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
-    """a · b + c, rounded once where the host has the instruction."""
+    """The sum a · b + c, rounded once where the host has the instruction."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         name = f"llvm.fmuladd.v{a.lanes}f{a.element.bitwidth}"
@@ -241,7 +315,7 @@ def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
 
 @intrinsic
 def select(typing_context: Any, mask: Any, a: Any, b: Any) -> Any:
-    """a in the lanes where the mask is set, b in the others."""
+    """The lanes of a where the mask is set, those of b elsewhere."""
     return a(mask, a, a), lambda context, builder, signature, arguments: builder.select(*arguments)
 
 
@@ -273,6 +347,7 @@ for _functions, _method in (
     ((operator.add, operator.iadd), "fadd"),
     ((operator.sub, operator.isub), "fsub"),
     ((operator.mul, operator.imul), "fmul"),
+    ((operator.truediv, operator.itruediv), "fdiv"),
 ):
     for _function in _functions:
         _binary(_function, _method)
@@ -351,9 +426,7 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
         return finish
 
     @intrinsic
-    def apply(
-        typing_context: Any, source: Any, places: Any, offset: Any, target: Any, to_places: Any, to: Any
-    ) -> Any:
+    def apply(typing_context: Any, source: Any, places: Any, offset: Any, target: Any, to_places: Any, to: Any) -> Any:
         return types.void(source, places, types.int64, target, to_places, types.int64), generate
 
     return apply
