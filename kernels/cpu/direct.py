@@ -68,8 +68,8 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
     H, W = window.input_size
     dx = memory.empty((len(dy), H, W, C), dy.dtype)
     swapped = in_elements(weight).reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
-    rows = _phases(R, window.stride[0], window.dilation[0], window.top)
-    columns = _phases(S, window.stride[1], window.dilation[1], window.left)
+    rows = phases(R, window.stride[0], window.dilation[0], window.top)
+    columns = phases(S, window.stride[1], window.dilation[1], window.left)
     for phase_h, (taps_h, spread_h, top) in enumerate(rows):
         for phase_w, (taps_w, spread_w, left) in enumerate(columns):
             target = dx[:, phase_h :: window.stride[0], phase_w :: window.stride[1]]
@@ -182,7 +182,7 @@ def _correlate(
     run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel, scratch=scratch)
 
 
-def _phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:
+def phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:
     """For each phase of an axis: the taps that meet it, their spread in dy, and dy's padding before.
 
     Cell h = phase + stride · p meets tap r at output o = (h + before - r · dilation) / stride, where that is whole.
@@ -190,13 +190,13 @@ def _phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[sl
     """
     step = stride // math.gcd(stride, dilation)
     spread = step * dilation // stride
-    phases = []
+    found = []
     for phase in range(stride):
         first = next((r for r in range(min(step, taps)) if (phase + before - r * dilation) % stride == 0), taps)
         count = len(range(first, taps, step))
         first_output = (phase + before - first * dilation) // stride - (count - 1) * spread
-        phases.append((slice(first, taps, step), spread, -first_output))
-    return phases
+        found.append((slice(first, taps, step), spread, -first_output))
+    return found
 
 
 def _bands(

@@ -19,7 +19,7 @@ from kernels.types import Array
 _LEAST_BYTES = 1 << 16
 _LINE = 64
 #: How much is kept at most, times the most that was in use at once: more than 1, because sizes differ.
-_SLACK = 1.25
+_SLACK = 2
 
 #: For each size: blocks, and in each the offset of the first cache line.
 _blocks: dict[int, list[tuple[Array, int]]] = {}
