@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from dlcore.nn.module import Module
+from dlcore.nn.fusion import fused
+from dlcore.nn.module import Module, is_observed
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError
 
@@ -26,9 +27,9 @@ class Sequential(Module):
             setattr(self, name, layer)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The last module's output."""
-        for layer in self:
-            x = layer(x)
+        """The last module's output. Some neighbours are computed together; see `dlcore.nn.fusion`."""
+        for step in self if is_observed() else fused(list(self)):
+            x = step(x)
         return x
 
     def __iter__(self) -> Iterator[Module]:

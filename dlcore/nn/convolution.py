@@ -1,6 +1,7 @@
 """Convolutional layers."""
 
 import math
+from typing import Literal
 
 import numpy as np
 
@@ -70,9 +71,10 @@ class Conv2d(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) → (N, out_channels, P, Q)."""
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+    def forward(self, x: Tensor, activation: Literal["relu"] | None = None) -> Tensor:
+        """(N, in_channels, H, W) → (N, out_channels, P, Q); with `activation`, relu of that in the same pass."""
+        options = (self.stride, self.padding, self.dilation, self.groups)
+        return F.conv2d(x, self.weight, self.bias, *options, activation=activation)
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults."""

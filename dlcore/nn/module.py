@@ -24,6 +24,11 @@ Self = TypeVar("Self", bound="Module")
 _observer: ContextVar[Callable[["Module", Tensor], None] | None] = ContextVar("dlcore_observer", default=None)
 
 
+def is_observed() -> bool:
+    """Whether someone wants to see each layer's own output, so that none may be computed together."""
+    return _observer.get() is not None
+
+
 class Parameter(Tensor):
     """A tensor that is learned: a module's attribute that requires a gradient."""
 

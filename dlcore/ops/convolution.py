@@ -9,11 +9,12 @@ to the other indices of the product:
 The same three forms give each other's gradients, so derivatives of every order need nothing new.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import kernels
 from dlcore import backend
 from dlcore.autograd import Function
+from dlcore.ops.elementwise import ReLUGrad
 from dlcore.ops.shape import BroadcastTo
 from kernels.layout import channels_last
 from kernels.types import Array, Shape4
@@ -23,15 +24,26 @@ if TYPE_CHECKING:
 
 
 class Conv2d(Function):
-    """y = x ∗ w + b: x (N, C, H, W), w (K, C / groups, R, S), b (K), y (N, K, P, Q)."""
+    """y = x ∗ w + b: x (N, C, H, W), w (K, C / groups, R, S), b (K), y (N, K, P, Q); with `activation`, relu of that."""
 
-    def forward(self, x: Array, weight: Array, bias: Array | None = None, **options: Any) -> Array:
+    def forward(
+        self,
+        x: Array,
+        weight: Array,
+        bias: Array | None = None,
+        *,
+        activation: Literal["relu"] | None = None,
+        **options: Any,
+    ) -> Array:
         self.options = options
-        self.save(x, weight)
-        return kernels.conv2d(x, weight, bias, **options)
+        y = kernels.conv2d(x, weight, bias, activation=activation, **options)
+        self.save(x, weight, *([y] if activation else []))
+        return y
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
-        x, weight = self.saved
+        x, weight, *rectified = self.saved
+        for y in rectified:
+            grad_output = ReLUGrad.apply(grad_output, y=y.data)
         needs_x, needs_weight, *needs_bias = self.needs_input_grad
         gradients = (
             Conv2dInputGrad.apply(grad_output, weight, input_shape=x.shape, **self.options) if needs_x else None,

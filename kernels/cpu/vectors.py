@@ -195,6 +195,19 @@ def store(typing_context: Any, x: Any, index: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing_context: Any, x: Any, index: Any) -> Any:
+    """Fetch the cache line of x[index], which may lie outside x."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _LANE(0), _LANE(3), _LANE(1)])
+        return context.get_dummy_value()
+
+    return types.void(x, types.int64), generate
+
+
+@intrinsic
 def store_first(typing_context: Any, x: Any, index: Any, count: Any, vector: Any) -> Any:
     """The same for the first `count` lanes. What no width divides goes in pieces of 4, 2 and 1: faster than a mask."""
     kind = vector
@@ -401,11 +414,10 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
         middle: list[list[ir.Value]] = [[] for _ in range(rows)]  # T X
         for j in range(columns):
             column = [builder.load(pointer(0, i * columns + j), align=align) for i in range(columns)]
-            for i in range(rows):
-                middle[i].append(_combination(builder, matrix[i], column))
+            for i, value in enumerate(_product(builder, matrix, column)):
+                middle[i].append(value)
         for i in range(rows):
-            for j in range(rows):
-                value = _combination(builder, matrix[j], middle[i])
+            for j, value in enumerate(_product(builder, matrix, middle[i])):
                 if finishes:
                     shift, least = arguments[6:]
                     value = builder.fadd(value, shift, flags=_FLAGS)
@@ -430,6 +442,37 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
         return types.void(source, places, types.int64, target, to_places, types.int64), generate
 
     return apply
+
+
+def _product(builder: ir.IRBuilder, matrix: Sequence[Sequence[float]], vectors: list[ir.Value]) -> list[ir.Value]:
+    """The matrix times the vectors.
+
+    What the matrices of Winograd have in pairs, because their points are a and -a, is computed once: two columns that
+    differ in signs only need the sum and the difference of their vectors, and two such rows are the sum and the
+    difference of a part in which they agree and one in which they do not.
+    """
+    columns = [list(column) for column in zip(*matrix, strict=True)]
+    vectors = list(vectors)
+    for j in range(len(columns) - 1):
+        one, two = columns[j], columns[j + 1]
+        if [abs(factor) for factor in one] == [abs(factor) for factor in two] and sum(map(bool, one)) > 1:
+            total = builder.fadd(vectors[j], vectors[j + 1], flags=_FLAGS)
+            difference = builder.fsub(vectors[j], vectors[j + 1], flags=_FLAGS)
+            vectors[j], vectors[j + 1] = total, difference
+            columns[j] = [a if a == b else 0.0 for a, b in zip(one, two, strict=True)]
+            columns[j + 1] = [a if a != b else 0.0 for a, b in zip(one, two, strict=True)]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    results: list[ir.Value] = []
+    while len(results) < len(rows):
+        i = len(results)
+        one, two = rows[i], rows[i + 1] if i + 1 < len(rows) else []
+        if [abs(factor) for factor in one] == [abs(factor) for factor in two] and sum(map(bool, one)) > 1:
+            even = _combination(builder, [a if a == b else 0.0 for a, b in zip(one, two, strict=True)], vectors)
+            odd = _combination(builder, [a if a != b else 0.0 for a, b in zip(one, two, strict=True)], vectors)
+            results += [builder.fadd(even, odd, flags=_FLAGS), builder.fsub(even, odd, flags=_FLAGS)]
+        else:
+            results.append(_combination(builder, one, vectors))
+    return results
 
 
 def _combination(builder: ir.IRBuilder, factors: Sequence[float], vectors: list[ir.Value]) -> ir.Value:

@@ -68,7 +68,11 @@ def _matrices(m: int) -> tuple[Array, Array, Array]:
         a[:, row] = point ** np.arange(m)
     b[-1] = np.poly(points)[::-1]
     g[-1, -1] = a[-1, -1] = 1
-    return b.round(15), g, a
+    b[abs(b) < 1e-12] = 0  # what rounding leaves of zeros
+    signs = (-1.0) ** np.arange(n)
+    for row in range(2, n - 1, 2):  # -a after a: exact mirror images, which `square_map` finds
+        b[row], g[row], a[:, row] = signs * b[row - 1], signs[:3] * g[row - 1], signs[:m] * a[:, row - 1]
+    return b, g, a
 
 
 _B4, _G4, _A4 = _matrices(4)
@@ -333,6 +337,12 @@ def _find_pixels(
     places: Array, n: int, image: int, H: int, W: int, C: int, first_h: int, first_w: int, nowhere: int
 ) -> None:
     """Where the pixels of an n × n square of an image lie, counted in elements; `nowhere` for those outside it."""
+    if first_h >= 0 and first_w >= 0 and first_h + n <= H and first_w + n <= W:
+        for i in range(n):
+            place = ((image * H + first_h + i) * W + first_w) * C
+            for j in range(n):
+                places[i * n + j] = place + j * C
+        return
     for i in range(n):
         h = first_h + i
         row = (image * H + h) * W

@@ -1,0 +1,38 @@
+"""Layers that are computed together: the same results, bit for bit, with fewer passes over memory.
+
+`Sequential` looks for two patterns:
+
+* a convolution or batch normalization followed by ReLU: rectified on the way out;
+* ReLU followed by max pooling: the maximum of rectified numbers is the rectified maximum, so ReLU comes second, where
+  there are fewer numbers. The gradient is the same too: it goes to the first largest, if that is above 0.
+
+Only the layers' own classes are joined: a subclass may do something else.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from dlcore.nn.activations import ReLU
+from dlcore.nn.convolution import Conv2d
+from dlcore.nn.module import Module
+from dlcore.nn.pooling import MaxPool2d
+from dlcore.tensor import Tensor
+
+
+def fused(layers: Sequence[Module]) -> Iterator[Callable[[Tensor], Tensor]]:
+    """What to apply, one after the other, for the results of `layers`."""
+    remaining = list(reversed(layers))
+    while remaining:
+        layer = remaining.pop()
+        following = [type(other) for other in reversed(remaining[-2:])]
+        if type(layer) is ReLU and following[:1] == [MaxPool2d]:
+            yield remaining.pop()
+            yield layer
+        elif type(layer) is Conv2d and following[:1] == [ReLU] and following != [ReLU, MaxPool2d]:
+            remaining.pop()
+            yield _rectified(layer)
+        else:
+            yield layer
+
+
+def _rectified(layer: Conv2d) -> Callable[[Tensor], Tensor]:
+    return lambda x: layer.forward(x, activation="relu")
