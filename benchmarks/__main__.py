@@ -1,63 +1,129 @@
-"""`python -m benchmarks`: every case, every contender, in turns; a table of times and ratios."""
+"""`python -m benchmarks`: kernels, whole training steps and cold starts, against loops and other frameworks."""
 
 import argparse
 import json
-import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
-from benchmarks import report, timing
-from benchmarks.cases import CASES, QUICK_CASES, Case, Inputs
-from benchmarks.contenders import CONTENDERS, check
-from dlcore import backend
+from benchmarks import machine
+from benchmarks.options import KernelOptions, Options
 from kernels.errors import DLCoreError
 
-
-def main() -> None:
-    """Run the benchmarks that the command line asks for."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one layer per kernel, a moment each")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of every thread pool (all cores)")
-    parser.add_argument("--backend", default="numpy", help='where dlcore computes: "numpy" or "cupy"')
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the times here, with the machine's description")
-    options = parser.parse_args()
-
-    cases, seconds = (QUICK_CASES, 0.05) if options.quick else (CASES, 0.5)
-    progress = track(cases, "timing", console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-    try:
-        with backend.using(options.backend), timing.pinned_threads(options.threads):
-            rows = [report.Row(case, measure(case, seconds)) for case in progress]
-            machine = {"backend": backend.current().name, **timing.machine()}
-    except DLCoreError as error:
-        parser.error(str(error))
-
-    report.show(rows, machine)
-    if options.json:
-        options.json.write_text(json.dumps(report.as_json(rows, machine), indent=1) + "\n")
+COMMANDS = ("kernels", "steps", "cold", "chart")
+_AGAINST = ("loops", "torch")
 
 
-def measure(case: Case, seconds: float) -> dict[str, timing.Timing]:
-    """Check the contenders on one case, then time them in turns for about `seconds` each.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for.
+
+    Args:
+        arguments: by default those of the process. Where they name no command, it is `kernels`.
 
     Returns:
-        The timing of each contender, by title.
+        The exit code: 0; 1 if a contender failed or computed something else than the others; 2 where something
+        asked for is not to be had.
     """
-    calls = []
-    timings = []
-    for contender in CONTENDERS:
-        task = case.sample() if contender.is_sampled else case
-        inputs = Inputs(task)
-        call = contender.prepare(task, inputs)
-        check(task, contender, inputs, call())  # warms up, too
-        calls.append(call)
-        timings.append(timing.Timing(scale=case.steps / task.steps))
-    for taken, samples in zip(timings, timing.interleave(calls, seconds), strict=True):
-        taken.samples = samples
-    return {contender.title: taken for contender, taken in zip(CONTENDERS, timings, strict=True)}
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help")):
+        given.insert(0, "kernels")
+    parser = _parser()
+    options = parser.parse_args(given)
+    try:
+        measured = options.run(options)
+    except DLCoreError as error:
+        parser.error(str(error))
+    if measured is not None and options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    return 1 if measured and measured.get("failed") else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="How fast dlcore is, and against what. Without a command: kernels, against naive loops.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    kernels = commands.add_parser("kernels", help="single kernels, against naive loops or against PyTorch")
+    kernels.set_defaults(run=_kernels)
+    _add_common(kernels)
+    kernels.add_argument(
+        "--against",
+        choices=_AGAINST,
+        default="loops",
+        help="loops (default): naive loops in Python and under Numba, and the textbook's NumPy, on a few layers; "
+        "torch: PyTorch and ONNX Runtime, on the whole list",
+    )
+    kernels.add_argument("--only", metavar="REGEX", help="only cases whose group, kernel, layer or pass matches")
+    kernels.add_argument("--backend", default="numpy", help='where dlcore computes: "numpy" (default) or "cupy"')
+    kernels.add_argument("--rotate", action="store_true", help="inputs rotated past the caches, instead of hot ones")
+    kernels.add_argument("--relu-inputs", action="store_true", help="inputs as after a ReLU: half of them zeros")
+
+    steps = commands.add_parser("steps", help="whole training steps and inference, with a profile")
+    steps.set_defaults(run=_steps)
+    _add_common(steps)
+    steps.add_argument(
+        "--against", choices=_AGAINST, help="loops: the textbook's NumPy; torch: PyTorch, ONNX Runtime; default: all"
+    )
+
+    cold = commands.add_parser("cold", help="importing, and the first step from an empty and a warm kernel cache")
+    cold.set_defaults(run=_cold)
+    _add_common(cold)
+    cold.add_argument("--against", choices=("torch",), help="torch: PyTorch's import and first step too; default")
+
+    chart = commands.add_parser("chart", help="an SVG chart of results that --json kept")
+    chart.set_defaults(run=_chart, json=None)
+    chart.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json", help="of kernels and of steps")
+    chart.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.svg", help="where it is drawn")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="a part of the cases, a moment each")
+    parser.add_argument(
+        "--threads", type=int, default=machine.cores(), metavar="N", help="of every thread pool (default: all cores)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep times, ratios and the machine's description")
+
+
+def _kernels(options: argparse.Namespace) -> Any:
+    if options.against == "torch":
+        from benchmarks import pytorch  # noqa: F401  (before dlcore's thread pool starts: see there)
+    from benchmarks import kernel_rows
+
+    return kernel_rows.run(
+        KernelOptions(
+            threads=options.threads,
+            quick=options.quick,
+            against=options.against,
+            backend=options.backend,
+            only=options.only,
+            rotate=options.rotate,
+            relu_inputs=options.relu_inputs,
+        )
+    )
+
+
+def _steps(options: argparse.Namespace) -> Any:
+    from benchmarks import steps
+
+    return steps.run(Options(options.threads, options.quick, options.against))
+
+
+def _cold(options: argparse.Namespace) -> Any:
+    from benchmarks import cold
+
+    return cold.run(Options(options.threads, options.quick, options.against))
+
+
+def _chart(options: argparse.Namespace) -> None:
+    from benchmarks import chart
+
+    chart.draw(options.results, options.output)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -2,14 +2,15 @@
 
 A contender makes of a case and its inputs a call without arguments that does the work and returns the result.
 What has to be made only once is made before: the memory layout that the contender likes best, and what a forward
-pass keeps for its backward pass.
+pass keeps for its backward pass. PyTorch and ONNX Runtime are in files of their own.
 """
 
 import functools
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,43 +18,67 @@ import numpy as np
 import kernels
 from benchmarks import textbook
 from benchmarks.cases import Case, Inputs
+from benchmarks.goals import NUMBA_LOOPS, PYTHON_LOOPS, TEXTBOOK
 from dlcore import backend
 from kernels import layout, reference
 from kernels.types import Array
 
 Call = Callable[[], Any]
 
+#: What batch norm adds to the variance, everywhere.
+EPSILON = 1e-5
+#: Results agree if they differ by no more than this share of the largest value.
+_TOLERANCE = 1e-3
 
-class Contender(NamedTuple):
-    """One way to run every case.
+
+def _first(case: Case, result: Any) -> Array:
+    return backend.to_numpy(result[0] if isinstance(result, tuple) else result)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to run cases.
 
     Attributes:
         title: its column's heading.
         prepare: makes the call that is timed.
+        result: of what the call returns, the array that contenders are compared by, as NumPy's, in the shape that
+            the function of that name in `kernels` gives it.
         is_sampled: whether it is so slow that it runs `case.sample()` and its time is scaled.
+        takes: whether it competes in a case.
     """
 
     title: str
     prepare: Callable[[Case, Inputs], Call]
+    result: Callable[[Case, Any], Array] = _first
     is_sampled: bool = False
+    takes: Callable[[Case], bool] = lambda case: True
 
 
 def _kernel_call(module: ModuleType, case: Case, inputs: Inputs, place: Callable[[Array], Array]) -> Call:
     """A call of a module with the kernels' face; `place` puts each array where and how the module likes it."""
-    arguments: dict[str, Callable[[], tuple[Any, ...]]] = {
-        "im2col": lambda: (inputs.x, case.window),
-        "col2im": lambda: (inputs.columns, case.input_shape, case.window),
-        "conv2d": lambda: (inputs.x, inputs.weight, inputs.bias),
-        "conv2d_input_grad": lambda: (inputs.grad_output, inputs.weight, case.input_shape),
-        "conv2d_weight_grad": lambda: (inputs.x, inputs.grad_output, case.weight_shape),
-        "max_pool2d": lambda: (inputs.x, case.window),
-        "max_pool2d_grad": lambda: (inputs.grad_output, inputs.argmax, case.input_shape, case.window),
-        "avg_pool2d": lambda: (inputs.x, case.window),
-        "avg_pool2d_grad": lambda: (inputs.grad_output, case.input_shape, case.window),
+    convolution = {"stride": case.stride, "padding": case.padding, "groups": case.groups}
+    window = {"stride": case.stride, "padding": case.padding}
+    normalization = {"eps": EPSILON, "activation": "relu"}
+    arguments: dict[str, Callable[[], tuple[tuple[Any, ...], dict[str, Any]]]] = {
+        "im2col": lambda: ((inputs.x, case.window), window),
+        "col2im": lambda: ((inputs.columns, case.input_shape, case.window), window),
+        "conv2d": lambda: ((inputs.x, inputs.weight, inputs.bias), convolution),
+        "conv2d_input_grad": lambda: ((inputs.grad_output, inputs.weight, case.input_shape), convolution),
+        "conv2d_weight_grad": lambda: ((inputs.x, inputs.grad_output, case.weight_shape), convolution),
+        "max_pool2d": lambda: ((inputs.x, case.window), window),
+        "max_pool2d_grad": lambda: ((inputs.grad_output, inputs.argmax, case.input_shape, case.window), window),
+        "avg_pool2d": lambda: ((inputs.x, case.window), window),
+        "avg_pool2d_grad": lambda: ((inputs.grad_output, case.input_shape, case.window), window),
+        "batch_norm": lambda: ((inputs.x, inputs.weight, inputs.bias), normalization),
+        "batch_norm_grad": lambda: (
+            (inputs.grad_output, inputs.x, inputs.weight, inputs.bias, *inputs.statistics),
+            normalization,
+        ),
     }
-    placed = [place(a) if isinstance(a, np.ndarray) else a for a in arguments[case.kernel]()]
-    kernel = getattr(module, case.kernel)
-    return functools.partial(kernel, *placed, stride=case.stride, padding=case.padding)
+    given, options = arguments[case.kernel]()
+    placed = [place(a) if isinstance(a, np.ndarray) else a for a in given]
+    return functools.partial(getattr(module, case.kernel), *placed, **options)
 
 
 def _as_it_is(array: Array) -> Array:
@@ -95,12 +120,14 @@ def _textbook_numpy(case: Case, inputs: Inputs) -> Call:
         "max_pool2d_grad": lambda: (inputs.grad_output, inputs.argmax, case.input_shape, *geometry),
         "avg_pool2d": lambda: (inputs.x, *geometry),
         "avg_pool2d_grad": lambda: (inputs.grad_output, case.input_shape, *geometry),
+        "batch_norm": lambda: (inputs.x, inputs.weight, inputs.bias, EPSILON),
+        "batch_norm_grad": lambda: (inputs.grad_output, inputs.x, inputs.weight, inputs.bias, EPSILON),
     }
     return functools.partial(getattr(textbook, case.kernel), *arguments[case.kernel]())
 
 
 def _dlcore(case: Case, inputs: Inputs) -> Call:
-    """On the active backend; the call ends when the device has finished."""
+    """On the active backend, in its own memory layout; the call ends when the device has finished."""
     where = backend.current()
 
     def place(array: Array) -> Array:
@@ -119,27 +146,30 @@ def _dlcore(case: Case, inputs: Inputs) -> Call:
 
 
 DLCORE = Contender("dlcore", _dlcore)
-PEERS = [
-    Contender("Python loops", _python_loops, is_sampled=True),
-    Contender("Numba loops", _numba_loops),
-    Contender("textbook NumPy", _textbook_numpy),
+LOOPS = [
+    Contender(PYTHON_LOOPS, _python_loops, is_sampled=True),
+    Contender(NUMBA_LOOPS, _numba_loops),
+    Contender(TEXTBOOK, _textbook_numpy, takes=lambda case: case.groups == 1),
 ]
-CONTENDERS = [*PEERS, DLCORE]
 
 
-def check(case: Case, contender: Contender, inputs: Inputs, result: Any) -> None:
-    """Hold a contender's result against the textbook's, to 1e-4 of the largest value.
+def expected(case: Case, inputs: Inputs) -> Array:
+    """What the case must give: the textbook's result, and that of naive loops where the textbook has none."""
+    textbooks = LOOPS[-1]
+    judge = textbooks if textbooks.takes(case) else LOOPS[1]
+    return judge.result(case, judge.prepare(case, inputs)())
+
+
+def check(case: Case, contender: Contender, result: Any, right: Array) -> None:
+    """Hold what a contender's call returned against the right result.
 
     Raises:
-        AssertionError: they differ; NumPy's message shows where.
+        AssertionError: they differ by more than a thousandth of the largest value; NumPy's message shows where.
     """
-    expected = _textbook_numpy(case, inputs)()
-    for ours, theirs in zip(_arrays(result), _arrays(expected), strict=True):
-        np.testing.assert_allclose(
-            ours, theirs, rtol=1e-4, atol=1e-4 * float(np.abs(theirs).max()), err_msg=f"{contender.title}: {case}"
-        )
-
-
-def _arrays(result: Any) -> Iterator[Array]:
-    for array in result if isinstance(result, tuple) else (result,):
-        yield backend.to_numpy(array)
+    np.testing.assert_allclose(
+        contender.result(case, result),
+        right,
+        rtol=_TOLERANCE,
+        atol=_TOLERANCE * float(np.abs(right).max()),
+        err_msg=f"{contender.title}: {case}",
+    )

@@ -1,4 +1,4 @@
-"""Convolution and pooling as *Deep Learning from Scratch* (Koki Saito), chapter 7, teaches them in NumPy.
+"""Convolution, pooling and batch norm as *Deep Learning from Scratch* (Koki Saito; chapters 6, 7) has them in NumPy.
 
 Patches become rows by one slice per cell of the window (im2col), a layer is then one matrix product or one
 reduction over those rows, and gradients go back through the opposite slices (col2im). Here in our own words,
@@ -99,3 +99,26 @@ def avg_pool2d_grad(grad_output: Array, input_shape: Shape, kernel: int, stride:
     shares = grad_output.transpose(0, 2, 3, 1).reshape(-1, 1) / np.float32(kernel * kernel)
     patches = np.repeat(shares, kernel * kernel, axis=1).reshape(-1, input_shape[1] * kernel * kernel)
     return col2im(patches, input_shape, kernel, stride, padding)
+
+
+def batch_norm(x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
+    """Each channel of x (N, C, H, W) with mean 0 and variance 1, then scaled, shifted and rectified."""
+    centred = x - x.mean(axis=(0, 2, 3), keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axis=(0, 2, 3), keepdims=True) + np.float32(epsilon))
+    return np.maximum(_per_channel(gamma) * (centred / deviation) + _per_channel(beta), 0)
+
+
+def batch_norm_grad(grad_output: Array, x: Array, gamma: Array, beta: Array, epsilon: float) -> Array:
+    """Gradient of the input of `batch_norm`, step by step back through it: (N, C, H, W)."""
+    axes, count = (0, 2, 3), x[:, 0].size
+    centred = x - x.mean(axis=axes, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axis=axes, keepdims=True) + np.float32(epsilon))
+    normed = centred / deviation
+    grad_normed = _per_channel(gamma) * grad_output * (_per_channel(gamma) * normed + _per_channel(beta) > 0)
+    grad_deviation = -(grad_normed * centred).sum(axis=axes, keepdims=True) / deviation**2
+    grad_centred = grad_normed / deviation + centred * grad_deviation / (deviation * np.float32(count))
+    return grad_centred - grad_centred.mean(axis=axes, keepdims=True)
+
+
+def _per_channel(values: Array) -> Array:
+    return values[:, None, None]

@@ -13,7 +13,7 @@ import typer
 
 import dlcore
 from dlcore import backend as backends
-from dlcore.commands import information, prediction, training
+from dlcore.commands import information, prediction, training, warmup
 from dlcore.commands.choices import DATA, LEARNING_RATES, MODELS
 from kernels.errors import DLCoreError
 
@@ -153,6 +153,31 @@ def predict(
     """
     _choose(backend, threads)
     prediction.predict(run, images)
+
+
+@app.command(name="warmup")
+def warm_up(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help=f"The network: {', '.join(MODELS)}.", show_default=False)
+    ],
+    data: Annotated[str, typer.Option(metavar="NAME", help=f"For which images: {' or '.join(DATA)}.")] = "digits",
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help=f"Images per step. Default: {_per_data('batch_size')}.", show_default=False
+        ),
+    ] = None,
+    optimizer: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(LEARNING_RATES)}.")] = "adam",
+    backend: BackendOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Compile what a network needs, before it is needed.
+
+    Trains and evaluates it for a moment on random images. What was compiled is kept on disk, so that later processes
+    start at once.
+    """
+    _choose(backend, threads)
+    warmup.warm_up(model, data, batch_size, optimizer)
 
 
 @app.command()
