@@ -4,7 +4,7 @@ from dlcore import functional as F
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from dlcore import ops
 from dlcore.tensor import Tensor, asarray
@@ -21,6 +21,7 @@ __all__ = [
     "flatten",
     "global_avg_pool2d",
     "global_max_pool2d",
+    "layer_norm",
     "linear",
     "log_softmax",
     "max_pool2d",
@@ -96,6 +97,7 @@ def conv2d(
     dilation: Size = 1,
     groups: int = 1,
     *,
+    activation: Literal["relu"] | None = None,
     algorithm: str = "auto",
 ) -> Tensor:
     """Two-dimensional convolution (cross-correlation, as everywhere in this field).
@@ -108,6 +110,7 @@ def conv2d(
         padding: zeros around x: an int, (height, width), ((top, bottom), (left, right)), "same" or "valid".
         dilation: distance between the taps of the window: an int or a pair.
         groups: into how many independent convolutions the channels are split; C for a depthwise one.
+        activation: "relu", applied on the way out, which spares a pass over memory; or None.
         algorithm: how it is computed; see `kernels.conv2d`.
 
     Returns:
@@ -117,9 +120,8 @@ def conv2d(
         ShapeError, DTypeError, ArgumentError: arguments that do not fit; the message names them.
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
-    if bias is None:
-        return ops.Conv2d.apply(x, weight, **options)
-    return ops.Conv2d.apply(x, weight, bias, **options)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    return ops.Conv2d.apply(*inputs, activation=activation, **options)
 
 
 def max_pool2d(
@@ -189,6 +191,8 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    activation: Literal["relu"] | None = None,
 ) -> Tensor:
     """(x - mean) / √(var + ε) · weight + bias, per channel.
 
@@ -201,6 +205,7 @@ def batch_norm(
         training: use the batch's own mean and variance.
         momentum: how far the running statistics move, from 0 to 1.
         eps: added to the variance.
+        activation: "relu" rectifies the result in the same pass over memory.
 
     Raises:
         ShapeError: in training, a channel has a single value, so that it has no variance; or shapes do not fit.
@@ -223,9 +228,8 @@ def batch_norm(
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError("batch_norm: without training, running_mean and running_var are needed")
-        shape = (1, channels) + (1,) * (x.ndim - 2)
-        scale = weight / (running_var + eps).sqrt()
-        return x * scale.reshape(shape) + (bias - running_mean * scale).reshape(shape)
+        statistics = (running_mean, running_var)
+        return ops.BatchNormInference.apply(x, weight, bias, *statistics, eps=eps, activation=activation)
     if x.size <= channels:
         raise ShapeError(
             f"batch_norm: in training, a channel needs more than one value to have a variance, got x.shape={x.shape}; "
@@ -236,7 +240,39 @@ def batch_norm(
         running = (running_mean.data, running_var.data, momentum)
         running_mean.version.count += 1
         running_var.version.count += 1
-    return ops.BatchNorm.apply(x, weight, bias, eps=eps, running=running)
+    return ops.BatchNorm.apply(x, weight, bias, eps=eps, running=running, activation=activation)
+
+
+def layer_norm(
+    x: Tensor,
+    normalized_shape: int | Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """(x - mean) / √(var + ε) · weight + bias, per sample.
+
+    Args:
+        x: (…, *normalized_shape).
+        normalized_shape: the trailing axes of x, over which the mean and the variance are taken.
+        weight: of shape normalized_shape, or None for ones.
+        bias: of shape normalized_shape, or None for zeros.
+        eps: added to the variance.
+
+    Raises:
+        ShapeError: shapes do not fit.
+
+    Source: Ba, Kiros and Hinton, arXiv:1607.06450.
+    """
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ShapeError(f"layer_norm: x must end with the axes {shape}, got x.shape={x.shape}")
+    for name, given in (("weight", weight), ("bias", bias)):
+        if given is not None and given.shape != shape:
+            raise ShapeError(f"layer_norm: {name} must have shape {shape}, got {given.shape}")
+    weight = Tensor(x.backend.xp.ones(shape, x.dtype)) if weight is None else weight
+    bias = Tensor(x.backend.xp.zeros(shape, x.dtype)) if bias is None else bias
+    return ops.LayerNorm.apply(x, weight, bias, eps=eps)
 
 
 # ---- losses ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Every draw is Philox4x32-10 of (seed, purpose, counter), so initial weights, shu
 NumPy and on CuPy, at any thread count, and after a resume: the whole state is a seed and one counter per purpose.
 """
 
+import functools
 import hashlib
 import math
 import threading
@@ -66,11 +67,14 @@ class Generator:
 
     def words(self, count: int, purpose: str = "words") -> Array:
         """`count` uniform 32-bit words, uint32 of shape (count,)."""
-        blocks = -(-count // 4)
+        return philox4x32(self.xp, count, **self.reserve(count, purpose))
+
+    def reserve(self, count: int, purpose: str) -> dict[str, int]:
+        """The key, stream and start with which a kernel draws `count` words; nobody else will draw these."""
         with self._state.lock:
             seed, start = self._state.seed, self._state.counters.get(purpose, 0)
-            self._state.counters[purpose] = start + blocks
-        return philox4x32(self.xp, count, key=seed, stream=_stream(purpose), start=start)
+            self._state.counters[purpose] = start + -(-count // 4)
+        return {"key": seed, "stream": _stream(purpose), "start": start}
 
     def uniform(
         self,
@@ -163,6 +167,7 @@ def seed(value: int) -> None:
         _context_generator.set(generator)
 
 
+@functools.lru_cache
 def _stream(purpose: str) -> int:
     return int.from_bytes(hashlib.blake2b(purpose.encode(), digest_size=8).digest(), "little")
 

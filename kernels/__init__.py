@@ -1,4 +1,4 @@
-"""Convolution, pooling and matrix-product kernels: arrays in, new arrays out, on NumPy or CuPy.
+"""The kernels of deep learning: arrays in, new arrays out, on NumPy or CuPy.
 
 Each function checks its arguments once and hands them to `kernels.cpu` (Numba) or `kernels.cuda`, by the type of
 its arrays. `kernels.reference` holds the same functions as naive loops. Arrays are float32 or float64, all of one
@@ -17,6 +17,18 @@ from typing import Literal
 from kernels import validation
 from kernels.dispatch import implementation
 from kernels.errors import ArgumentError, ShapeError
+from kernels.fused import (
+    batch_norm,
+    batch_norm_grad,
+    batch_norm_inference,
+    dropout,
+    dropout_grad,
+    layer_norm,
+    layer_norm_grad,
+    optimizer_step,
+    softmax_cross_entropy,
+    softmax_cross_entropy_grad,
+)
 from kernels.geometry import Padding, Size, convolution_window, pooling_window
 from kernels.types import Array, Shape4
 
@@ -24,17 +36,27 @@ __all__ = [
     "OWNER",
     "avg_pool2d",
     "avg_pool2d_grad",
+    "batch_norm",
+    "batch_norm_grad",
+    "batch_norm_inference",
     "col2im",
     "conv2d",
     "conv2d_input_grad",
     "conv2d_weight_grad",
+    "dropout",
+    "dropout_grad",
     "im2col",
+    "layer_norm",
+    "layer_norm_grad",
     "matmul",
     "max_pool2d",
     "max_pool2d_gather",
     "max_pool2d_grad",
+    "optimizer_step",
     "relu",
     "relu_grad",
+    "softmax_cross_entropy",
+    "softmax_cross_entropy_grad",
 ]
 
 #: By this dlcore knows that it imported its own `kernels`: other distributions install that name too.
@@ -122,8 +144,11 @@ def conv2d(
         dilation: cells from one tap to the next.
         groups: channels are split into so many groups, each convolved by its share of the K kernels.
         activation: "relu" or None, applied on the way out.
-        algorithm: "auto"; "gemm" (always matrix products over unfolded windows); or, for NumPy arrays, "direct" (no
-            unfolding: register tiles over the image itself) or "reference" (naive loops).
+        algorithm: "auto" (what a model of the cost finds fastest; in float32 that can be Winograd's, in float64 it is
+            not); "gemm" (always matrix products over unfolded windows); or, for NumPy arrays, "direct" (no
+            unfolding: register tiles over the image itself), "winograd" (3×3 with stride 1, dilation 1 and one
+            group: a quarter of the multiplications, rounding errors up to four times larger) or "reference" (naive
+            loops).
 
     Returns:
         (N, K, OH, OW).
@@ -140,6 +165,8 @@ def conv2d(
         validation.shape("conv2d", "bias", bias, weight.shape[:1], f"weight.shape={weight.shape}")
     if activation not in (None, "relu"):
         raise ArgumentError(f'conv2d: activation must be None or "relu", got {activation!r}.')
+    window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
+    validation.algorithm("conv2d", algorithm, window, groups)
     y: Array = kernels.conv2d(
         x,
         weight,
@@ -187,6 +214,7 @@ def conv2d_input_grad(
     N, C, H, W = validation.shape4(operation, "input_shape", input_shape, "(N, C, H, W)")
     validation.channels(operation, ("input_shape", (N, C, H, W)), ("weight.shape", weight.shape), groups)
     window = convolution_window(operation, (H, W), weight.shape[2:], stride, padding, dilation)
+    validation.algorithm(operation, algorithm, window, groups)
     because = f"input_shape={(N, C, H, W)}, weight.shape={weight.shape}, stride={stride}, padding={padding!r}"
     expected = (N, weight.shape[0], *window.output_size)
     validation.shape(operation, "grad_output", grad_output, expected, because)
@@ -237,6 +265,7 @@ def conv2d_weight_grad(
     full_shape = (K, group_channels, R, S)
     validation.channels(operation, ("x.shape", x.shape), ("weight_shape", full_shape), groups)
     window = convolution_window(operation, x.shape[2:], (R, S), stride, padding, dilation)
+    validation.algorithm(operation, algorithm, window, groups)
     because = f"x.shape={x.shape}, weight_shape={full_shape}, stride={stride}, padding={padding!r}"
     expected = (x.shape[0], K, *window.output_size)
     validation.shape(operation, "grad_output", grad_output, expected, because)

@@ -15,6 +15,18 @@ import numpy as np
 
 from kernels import layout
 from kernels.geometry import Padding, Pair, Size, Window, argmax_dtype, convolution_window, pooling_window
+from kernels.reference_fused import (  # noqa: F401
+    batch_norm,
+    batch_norm_grad,
+    batch_norm_inference,
+    dropout,
+    dropout_grad,
+    layer_norm,
+    layer_norm_grad,
+    optimizer_step,
+    softmax_cross_entropy,
+    softmax_cross_entropy_grad,
+)
 from kernels.types import Array, Shape4
 
 

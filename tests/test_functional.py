@@ -36,6 +36,8 @@ CALLS: list[tuple[str, list[tuple[int, ...]], tuple[Any, ...]]] = [
     ("dropout", [VECTORS], (0.5, False)),
     ("batch_norm", [IMAGES, *MEAN_AND_VARIANCE, (4,), (4,)], ()),
     ("batch_norm", [VECTORS, *MEAN_AND_VARIANCE, (4,), (4,)], (True, 0.3, 0.01)),
+    ("layer_norm", [IMAGES], ((7, 8),)),
+    ("layer_norm", [VECTORS], ([4], None, None, 0.1)),
     ("mse_loss", [VECTORS, VECTORS], ()),
     ("binary_cross_entropy_with_logits", [VECTORS, VECTORS], ()),
 ]

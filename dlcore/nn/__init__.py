@@ -7,7 +7,7 @@ from dlcore.nn.convolution import Conv2d
 from dlcore.nn.linear import Flatten, Linear
 from dlcore.nn.loss import BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
 from dlcore.nn.module import Buffer, Module, Parameter
-from dlcore.nn.normalization import BatchNorm1d, BatchNorm2d
+from dlcore.nn.normalization import BatchNorm1d, BatchNorm2d, LayerNorm
 from dlcore.nn.pooling import AvgPool2d, GlobalAvgPool2d, GlobalMaxPool2d, MaxPool2d
 from dlcore.nn.summary import Summary
 
@@ -24,6 +24,7 @@ __all__ = [
     "GlobalAvgPool2d",
     "GlobalMaxPool2d",
     "Identity",
+    "LayerNorm",
     "Linear",
     "LogSoftmax",
     "MSELoss",

@@ -1,9 +1,11 @@
 """Normalization layers."""
 
+from collections.abc import Sequence
+
 from dlcore import functional as F
 from dlcore.nn.module import Buffer, Module, Parameter
 from dlcore.tensor import Tensor, ones, zeros
-from kernels.errors import ShapeError
+from kernels.errors import ArgumentError, ShapeError
 
 
 class _BatchNorm(Module):
@@ -62,3 +64,45 @@ class BatchNorm2d(_BatchNorm):
 
     ndims = (4,)
     layout = "(N, C, H, W)"
+
+
+class LayerNorm(Module):
+    """Layer normalization: each sample to mean `bias` and standard deviation `weight`, over its trailing axes.
+
+    Args:
+        normalized_shape: those axes: an int for the last one, or several lengths.
+        eps: added to the variance.
+        elementwise_affine: whether there are a weight and a bias.
+        bias: whether there is a bias beside the weight.
+
+    Attributes:
+        weight: of shape normalized_shape, ones at first; None without `elementwise_affine`.
+        bias: of shape normalized_shape, zeros at first; None without `elementwise_affine` or `bias`.
+
+    Source: Ba, Kiros and Hinton, arXiv:1607.06450.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        if not shape or min(shape) < 1:
+            raise ArgumentError(f"LayerNorm: normalized_shape must be positive lengths, got {normalized_shape!r}")
+        self.normalized_shape = shape
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        self.weight = Parameter(ones(shape)) if elementwise_affine else None
+        self.bias = Parameter(zeros(shape)) if elementwise_affine and bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"

@@ -2,11 +2,11 @@
 
 from dlcore.ops.arithmetic import Add, Divide, Multiply, Negative, Power, Subtract
 from dlcore.ops.convolution import ChannelSum, Conv2d, Conv2dInputGrad, Conv2dWeightGrad
-from dlcore.ops.dropout import Dropout
+from dlcore.ops.dropout import Dropout, DropoutGrad
 from dlcore.ops.elementwise import Exp, Log, ReLU, ReLUGrad, Sigmoid, Softplus, Sqrt, Tanh, Where
 from dlcore.ops.linear import Linear, Matmul
 from dlcore.ops.loss import CrossEntropy
-from dlcore.ops.normalization import BatchNorm
+from dlcore.ops.normalization import BatchNorm, BatchNormInference, LayerNorm
 from dlcore.ops.pooling import AvgPool2d, AvgPool2dSpread, MaxPool2d, MaxPool2dGather, MaxPool2dScatter
 from dlcore.ops.reduction import LogSoftmax, Max, Softmax, Sum
 from dlcore.ops.shape import (
@@ -27,6 +27,7 @@ __all__ = [
     "AvgPool2d",
     "AvgPool2dSpread",
     "BatchNorm",
+    "BatchNormInference",
     "BroadcastTo",
     "ChannelSum",
     "Concat",
@@ -36,8 +37,10 @@ __all__ = [
     "CrossEntropy",
     "Divide",
     "Dropout",
+    "DropoutGrad",
     "Exp",
     "GetItem",
+    "LayerNorm",
     "Linear",
     "Log",
     "LogSoftmax",

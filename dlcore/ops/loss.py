@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import kernels
 from dlcore import backend
 from dlcore.autograd import Fused
-from dlcore.ops.reduction import log_softmax
 from kernels.errors import DataError, DTypeError, ShapeError
 from kernels.types import Array
 
@@ -20,23 +20,19 @@ class CrossEntropy(Fused):
 
     def forward(self, x: Array, *, labels: Array, reduction: str) -> Array:
         check_labels(x, labels)
-        xp = backend.of(x).xp
-        self.labels = labels
-        self.reduction = reduction
-        log_probability = log_softmax(x, axis=1)
-        self.probability = xp.exp(log_probability)
+        self.labels, self.reduction = labels, reduction
+        losses, self.probability = kernels.softmax_cross_entropy(x, labels)
         self.save(x)
-        losses = -xp.take_along_axis(log_probability, labels[:, None], axis=1)[:, 0]
         return losses if reduction == "none" else self._reduce(losses.sum(), len(losses))
 
     def _reduce(self, total: Array, count: int) -> Array:
         return total / count if self.reduction == "mean" else total
 
     def backward_arrays(self, grad_output: Array) -> Array:
-        per_row = grad_output[:, None] if self.reduction == "none" else self._reduce(grad_output, len(self.labels))
-        one_hot = backend.of(self.labels).xp.arange(self.probability.shape[1]) == self.labels[:, None]
-        gradient: Array = (self.probability - one_hot) * per_row
-        return gradient
+        if self.reduction != "none":
+            share = self._reduce(grad_output, len(self.labels))
+            grad_output = backend.of(share).xp.broadcast_to(share, self.labels.shape)
+        return kernels.softmax_cross_entropy_grad(grad_output, self.probability, self.labels)
 
     def composite(self, x: "Tensor") -> "Tensor":  # type: ignore[override]
         rows = backend.of(self.labels).xp.arange(len(self.labels))

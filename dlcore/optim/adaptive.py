@@ -1,11 +1,12 @@
 """Optimizers with a step size of its own for each number; chapter 6 of the book."""
 
 from collections.abc import Iterable
-from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from dlcore.optim.optimizer import Optimizer, check_range
 from dlcore.tensor import Tensor
-from kernels.types import Array
 
 
 class AdaGrad(Optimizer):
@@ -23,11 +24,15 @@ class AdaGrad(Optimizer):
         check_range("AdaGrad", eps=(eps, 0.0, None))
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
-        """One step of one parameter."""
-        h = state["sum_of_squares"]
-        h += g * g
-        w -= self.lr * g / (xp.sqrt(h) + self.eps)
+    @staticmethod
+    def formula(w: Any, g: Any, h: Any, lr: Any, eps: Any) -> tuple[Any, Any]:
+        """One step of one number, or of an array."""
+        h = h + g * g
+        return w - lr * g / (np.sqrt(h) + eps), h
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """The learning rate and ε."""
+        return self.lr, self.eps
 
 
 class RMSprop(Optimizer):
@@ -51,12 +56,15 @@ class RMSprop(Optimizer):
         self.alpha = alpha
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
-        """One step of one parameter."""
-        h = state["mean_square"]
-        h *= self.alpha
-        h += (1 - self.alpha) * (g * g)
-        w -= self.lr * g / (xp.sqrt(h) + self.eps)
+    @staticmethod
+    def formula(w: Any, g: Any, h: Any, lr: Any, rest: Any, eps: Any) -> tuple[Any, Any]:
+        """One step of one number, or of an array."""
+        h = h + rest * (g * g - h)
+        return w - lr * g / (np.sqrt(h) + eps), h
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """The learning rate, 1 - alpha and ε."""
+        return self.lr, 1 - self.alpha, self.eps
 
 
 class Adam(Optimizer):
@@ -83,19 +91,21 @@ class Adam(Optimizer):
         self.betas = betas
         self.eps = eps
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
-        """One step of one parameter."""
+    @staticmethod
+    def formula(
+        w: Any, g: Any, m: Any, v: Any, lr: Any, rest1: Any, rest2: Any, scale1: Any, scale2: Any, eps: Any
+    ) -> tuple[Any, Any, Any]:
+        """One step of one number, or of an array."""
+        m = m + rest1 * (g - m)
+        v = v + rest2 * (g * g - v)
+        m_hat = scale1 * m
+        v_hat = scale2 * v
+        return w - lr * m_hat / (np.sqrt(v_hat) + eps), m, v
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """The learning rate, 1 - β₁, 1 - β₂, 1 / (1 - β₁ᵗ), 1 / (1 - β₂ᵗ) and ε."""
         beta1, beta2 = self.betas
-        m, v = state["mean"], state["mean_square"]
-        m *= beta1
-        m += (1 - beta1) * g
-        v *= beta2
-        v += (1 - beta2) * (g * g)
-        m_hat = m / (1 - beta1**step)
-        v_hat = v / (1 - beta2**step)
-        if self.decouples_weight_decay and self.weight_decay:
-            w *= 1 - self.lr * self.weight_decay
-        w -= self.lr * m_hat / (xp.sqrt(v_hat) + self.eps)
+        return self.lr, 1 - beta1, 1 - beta2, 1 / (1 - beta1**step), 1 / (1 - beta2**step), self.eps
 
 
 class AdamW(Adam):

@@ -1,12 +1,14 @@
 """What optimizers share: the parameters, the learning rate, weight decay, and the state kept per parameter."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
 
+import kernels
 from dlcore import backend
+from dlcore.backend import Backend
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
@@ -14,6 +16,19 @@ from kernels.types import Array
 
 class Optimizer:
     """Updates parameters from their gradients, in place.
+
+    An optimizer is a formula for one number, and the numbers that go into it:
+
+        class SignDescent(Optimizer):
+            @staticmethod
+            def formula(w, g, lr):
+                return (w - lr * np.sign(g),)
+
+            def numbers(self, step):
+                return (self.lr,)
+
+    On the CPU the formula is compiled into one pass over all parameters (see `kernels.optimizer_step`, which says what
+    may stand in it); elsewhere it is called with whole arrays. An optimizer that needs more overrides `update` instead.
 
     Args:
         parameters: what to update: the network's `parameters()`.
@@ -23,6 +38,13 @@ class Optimizer:
     Raises:
         ArgumentError: there are no parameters, or a number is out of its range.
     """
+
+    #: formula(w, g, *kept, *numbers) → (w, *kept), where `kept` are the arrays of `slots`.
+    formula: Callable[..., tuple[Any, ...]]
+
+    #: Whether weight decay shrinks w by lr · weight_decay · w beside the step, instead of being added to the gradient.
+    #: An overridden `update` applies that itself.
+    decouples_weight_decay: ClassVar[bool] = False
 
     #: The arrays kept for each parameter, zero at first.
     slots: tuple[str, ...] = ()
@@ -44,30 +66,53 @@ class Optimizer:
                 )
         check_range(name, lr=(lr, 0.0, None), weight_decay=(weight_decay, 0.0, None))
 
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """What the formula takes behind the arrays, at step number `step` (from 1) of a parameter."""
+        raise NotImplementedError(f"{type(self).__name__} has no numbers")
+
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        is_formula = type(self).update is Optimizer.update
+        together: dict[Backend, list[tuple[int, list[Array]]]] = {}
         for number, (parameter, state) in enumerate(zip(self.parameters, self._state, strict=True)):
             if parameter.grad is None:
                 continue
             self.steps[number] += 1
-            xp = parameter.backend.xp
-            gradient = parameter.grad.data
+            w, gradient, owner = parameter.data, parameter.grad.data, parameter.backend
             for slot in self.slots:
-                state[slot] = _beside(parameter, state.get(slot))
-            if self.weight_decay and not self.decouples_weight_decay:
-                gradient = gradient + self.weight_decay * parameter.data
-            self.update(xp, parameter.data, gradient, state, self.steps[number])
+                state[slot] = _beside(owner, w, state.get(slot))
             parameter.version.count += 1
+            if is_formula:
+                arrays = [w, gradient, *[state[slot] for slot in self.slots]]
+                together.setdefault(owner, []).append((self.steps[number], arrays))
+                continue
+            if self.weight_decay and not self.decouples_weight_decay:
+                gradient = gradient + self.weight_decay * w
+            self.update(owner.xp, w, gradient, state, self.steps[number])
+        for parameters in together.values():
+            self._run_formula(parameters)
 
-    #: Whether `update` applies weight decay itself, instead of finding it in the gradient.
-    decouples_weight_decay: ClassVar[bool] = False
+    def _run_formula(self, parameters: list[tuple[int, list[Array]]]) -> None:
+        """The formula, for parameters of one backend: the number of the step, and the arrays."""
+        numbers = {step: tuple(map(float, self.numbers(step))) for step in {step for step, _ in parameters}}
+        decay = float(self.weight_decay)
+        kernels.optimizer_step(
+            self.formula,
+            [arrays for _, arrays in parameters],
+            [numbers[step] for step, _ in parameters],
+            weight_decay=0.0 if self.decouples_weight_decay else decay,
+            shrink=1.0 - float(self.lr) * decay if self.decouples_weight_decay else 1.0,
+        )
 
     def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
-        """Step number `step`, from 1, of one parameter.
+        """Step number `step`, from 1, of one parameter: changes `w` and `state` in place, given the gradient `g`.
 
-        Changes `w` and `state` in place, given the gradient `g` of w's shape.
+        Overridden, it is called for each parameter, with weight decay already in `g` unless it is decoupled.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no update")
+        arrays = [w, xp.asarray(g), *[state[slot] for slot in self.slots]]  # NumPy makes scalars of 0-d results
+        numbers = tuple(map(float, self.numbers(step)))
+        shrink = 1.0 - float(self.lr * self.weight_decay) if self.decouples_weight_decay else 1.0
+        kernels.optimizer_step(self.formula, [arrays], [numbers], shrink=shrink)
 
     def zero_grad(self) -> None:
         """Forget all gradients."""
@@ -108,14 +153,15 @@ class Optimizer:
         return f"{type(self).__name__}({len(self.parameters)} parameters, {count:,} numbers, lr={self.lr})"
 
 
-def _beside(parameter: Tensor, kept: Array | None) -> Array:
-    """What is kept for a parameter, brought to where and what the parameter is: `net.to` and `astype` move it along."""
-    owner = parameter.backend
+def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:
+    """What is kept for w, brought to w's backend, type and memory layout: `net.to` and `astype` move it along."""
     if kept is None:
-        return owner.xp.zeros_like(parameter.data)
-    if kept.dtype == parameter.dtype and backend.of(kept) is owner:
+        return owner.xp.zeros_like(w)
+    if kept.dtype == w.dtype and kept.strides == w.strides and backend.of(kept) is owner:
         return kept
-    return owner.asarray(kept, parameter.dtype)
+    moved: Array = owner.xp.empty_like(w)
+    moved[...] = owner.asarray(kept)
+    return moved
 
 
 def check_range(name: str, **arguments: tuple[Any, float, float | None]) -> None:

@@ -1,12 +1,11 @@
 """Gradient descent, and the same with a memory of its direction; chapter 6 of the book."""
 
 from collections.abc import Iterable
-from types import ModuleType
+from typing import Any
 
 from dlcore.optim.optimizer import Optimizer, check_range
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError
-from kernels.types import Array
 
 
 class SGD(Optimizer):
@@ -42,15 +41,28 @@ class SGD(Optimizer):
         self.dampening = dampening
         self.nesterov = nesterov
         self.slots = ("velocity",) if momentum else ()
+        self.formula = self.nesterov_formula if nesterov else self.momentum_formula if momentum else self.plain_formula
 
-    def update(self, xp: ModuleType, w: Array, g: Array, state: dict[str, Array], step: int) -> None:
-        """One step of one parameter."""
-        if self.momentum:
-            v = state["velocity"]
-            v *= self.momentum
-            v += (1 - self.dampening) * g if step > 1 else g
-            g = g + self.momentum * v if self.nesterov else v
-        w -= self.lr * g
+    @staticmethod
+    def plain_formula(w: Any, g: Any, lr: Any) -> tuple[Any]:
+        """One step of one number, or of an array, without a memory."""
+        return (w - lr * g,)
+
+    @staticmethod
+    def momentum_formula(w: Any, g: Any, v: Any, lr: Any, momentum: Any, rest: Any) -> tuple[Any, Any]:
+        """The step along v."""
+        v = momentum * v + rest * g
+        return w - lr * v, v
+
+    @staticmethod
+    def nesterov_formula(w: Any, g: Any, v: Any, lr: Any, momentum: Any, rest: Any) -> tuple[Any, Any]:
+        """The step along g + momentum · v."""
+        v = momentum * v + rest * g
+        return w - lr * (g + momentum * v), v
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """The learning rate; with a memory also momentum, and 1 - dampening, which is 1 at the first step."""
+        return (self.lr, self.momentum, 1 - self.dampening if step > 1 else 1.0) if self.momentum else (self.lr,)
 
 
 class Momentum(SGD):

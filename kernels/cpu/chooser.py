@@ -102,7 +102,7 @@ def _winograd_weight_grad(N: int, C: int, K: int, size: tuple[int, int], itemsiz
     inputs, outputs = -(-C // vector), -(-K // vector)
     elements = (m + 2) ** 2
     transforms = tiles * (inputs * _INPUT_CYCLES[m] + outputs * _OUTPUT_CYCLES[m] + _FIND_CYCLES)
-    blocks = -(-tiles // 48)
+    blocks = max(1, -(-tiles // 48))
     sums = C * outputs * _WEIGHT_CYCLES[m] + (blocks / 4 + 1) * _moved(elements * C * K, itemsize)
     return transforms + sums + blocks * elements * _panels(C, K, itemsize, steps=tiles / blocks)
 

@@ -120,16 +120,17 @@ def collect(sums: Array, K: int, C: int) -> Array:
 @row_kernel
 def _collect(sums: Array, dw: Array, rows: int, size: int, scratch: int, row: int) -> None:
     """Some input channels of one tap: added in scratch, then transposed on the way to dw."""
-    chunks, taps, _, width = sums.shape
+    chunks, taps, channels, width = sums.shape
     K, _, C = dw.shape
     tap, c = row // rows, row % rows * _COLLECTED
     count = min(_COLLECTED, C - c)
     total = memory_at(sums, scratch, count * width)
-    total[:] = sums[0, tap, c : c + count].reshape(-1)
-    for chunk in range(1, chunks):
-        part = sums[chunk, tap, c : c + count].reshape(-1)
-        for k in range(count * width):
-            total[k] += part[k]
+    flat, first, plane = sums.reshape(-1), (tap * channels + c) * width, taps * channels * width
+    for place in range(count * width):
+        value = flat[first + place]
+        for chunk in range(1, chunks):
+            value += flat[first + chunk * plane + place]
+        total[place] = value
     copy_block(size, K, count, np.int64(dw.ctypes.data) + (tap * C + c) * size, taps * C, scratch, 1, width)
 
 

@@ -42,6 +42,9 @@ def calls() -> dict[str, Callable[[Any], Any]]:
     )
     bias = random.standard_normal(24).astype(np.float32)
     argmax = random.integers(0, 9, pooled.shape).astype(np.uint8)
+    channels = random.standard_normal((4, 16)).astype(np.float32)
+    channels[3] = 1  # a variance
+    kept = random.random(x.shape) < 0.5
     cols = random.standard_normal((9 * 38 * 38, 16 * 9)).astype(np.float32)
     return {
         "col2im": lambda k: k.col2im(cols, x.shape, 3),
@@ -57,12 +60,43 @@ def calls() -> dict[str, Callable[[Any], Any]]:
         "max_pool2d_gather": lambda k: k.max_pool2d_gather(x, argmax, 3),
         "avg_pool2d": lambda k: k.avg_pool2d(x, 3),
         "avg_pool2d_grad": lambda k: k.avg_pool2d_grad(pooled, x.shape, 3),
+        "batch_norm": lambda k: k.batch_norm(x, *channels[:2], activation="relu")[0],
+        "batch_norm_inference": lambda k: k.batch_norm_inference(x, *channels),
+        "batch_norm_grad": lambda k: k.batch_norm_grad(x + 1, x, *channels, activation="relu")[0],
+        "dropout": lambda k: k.dropout(x, 0.5, key=1)[0],
+        "kept by dropout": lambda k: k.dropout(x, 0.5, key=1)[1],
+        "dropout_grad": lambda k: k.dropout_grad(x, kept, 0.5),
         "relu": lambda k: k.relu(x),
         "relu_grad": lambda k: k.relu_grad(y, y),
     }
 
 
+def other_calls() -> dict[str, Callable[[Any], Any]]:
+    """The same of kernels whose results are not 4-D: each gives several, as a tuple."""
+    random = np.random.default_rng(0)
+    x, dy = random.standard_normal((2, 9, 16, 40, 40)).astype(np.float32)
+    rows, grad = random.standard_normal((2, 3000, 40)).astype(np.float32)
+    channels, weights = np.ones((4, 16), np.float32), random.standard_normal((4, 40)).astype(np.float32)
+    per_row, labels = np.ones((2, 3000), np.float32), random.integers(0, 40, 3000)
+
+    def step(k: Any) -> tuple[Any, ...]:
+        arrays = [x.copy(), dy]
+        k.optimizer_step(lambda w, g, lr: (w - lr * g,), [arrays], [(0.5,)])
+        return (arrays[0],)
+
+    return {
+        "batch_norm": lambda k: k.batch_norm(x, *channels[:2])[1:],
+        "batch_norm_grad": lambda k: k.batch_norm_grad(dy, x, *channels)[1:],
+        "layer_norm": lambda k: k.layer_norm(rows, *weights[:2]),
+        "layer_norm_grad": lambda k: k.layer_norm_grad(grad, rows, weights[0], *per_row),
+        "softmax_cross_entropy": lambda k: k.softmax_cross_entropy(rows, labels),
+        "softmax_cross_entropy_grad": lambda k: (k.softmax_cross_entropy_grad(per_row[0], rows, labels),),
+        "optimizer_step": step,
+    }
+
+
 CALLS = calls()
+OTHER_CALLS = other_calls()
 
 
 @pytest.mark.parametrize("package", [kernels, cuda], ids=["kernels", "cuda"])
@@ -73,18 +107,18 @@ def test_results_are_channels_last_in_memory(name: str, package: Any) -> None:
     assert result.flags.writeable
 
 
-@pytest.mark.parametrize("name", CALLS)
-def test_results_do_not_depend_on_the_number_of_threads(name: str) -> None:
+@pytest.mark.parametrize("call", [*CALLS.values(), *OTHER_CALLS.values()], ids=[*CALLS, *OTHER_CALLS])
+def test_results_do_not_depend_on_the_number_of_threads(call: Callable[[Any], Any]) -> None:
     before = get_num_threads()
     try:
         results = []
         for threads in (1, 2, 3):
             set_num_threads(threads)
-            results.append(CALLS[name](kernels))
+            results.append(call(kernels))
     finally:
         set_num_threads(before)
     for result in results[1:]:
-        np.testing.assert_array_equal(result, results[0])
+        np.testing.assert_equal(result, results[0])
 
 
 def test_the_reference_can_be_asked_for() -> None:
@@ -109,6 +143,7 @@ def test_matmul_takes_matrices() -> None:
 
 X = np.zeros((8, 3, 32, 32), np.float32)
 WEIGHT = np.zeros((32, 3, 3, 3), np.float32)
+ROW = np.zeros((2, 32), np.float32)
 
 
 class CuPyArray:
@@ -150,7 +185,7 @@ class CuPyArray:
         (
             lambda: kernels.conv2d(X, WEIGHT, algorithm="fft"),
             ArgumentError,
-            'conv2d: algorithm must be one of "auto", "direct", "gemm", "reference", got \'fft\'',
+            'conv2d: algorithm must be one of "auto", "direct", "winograd", "gemm", "reference", got \'fft\'',
         ),
         (
             lambda: kernels.conv2d(X, WEIGHT, activation="gelu"),  # type: ignore[arg-type]
@@ -191,6 +226,45 @@ class CuPyArray:
             lambda: kernels.col2im(X[0, 0], (1, 3, 4, 4), 2),
             ShapeError,
             "col2im: cols.shape is (32, 32) but (9, 12) is expected",
+        ),
+        (lambda: kernels.batch_norm(X[0, 0, 0], *ROW), ShapeError, "batch_norm: x must have axes (N, C) or (N, C, …)"),
+        (lambda: kernels.batch_norm(X, *ROW), ShapeError, "batch_norm: weight.shape is (32,) but (3,) is expected"),
+        (
+            lambda: kernels.batch_norm(X[0, 0], *ROW, activation="gelu"),  # type: ignore[arg-type]
+            ArgumentError,
+            "batch_norm: activation must be None or \"relu\", got 'gelu'",
+        ),
+        (
+            lambda: kernels.batch_norm_grad(X[0], X[0, 0], *ROW, *ROW),
+            ShapeError,
+            "batch_norm_grad: grad_output.shape is (3, 32, 32) but (32, 32) is expected",
+        ),
+        (lambda: kernels.layer_norm(X, X[0, 0, :2], X), ShapeError, "layer_norm: x must end with the axes of weight"),
+        (
+            lambda: kernels.layer_norm_grad(X, X, ROW[0], ROW[0], ROW[0]),
+            ShapeError,
+            "layer_norm_grad: mean.shape is (32,) but (8, 3, 32) is expected",
+        ),
+        (
+            lambda: kernels.softmax_cross_entropy(X[0, 0], ROW[0]),
+            DTypeError,
+            "softmax_cross_entropy: labels are float32 but integers are expected",
+        ),
+        (
+            lambda: kernels.softmax_cross_entropy(X[0, 0], np.zeros(3, int)),
+            ShapeError,
+            "softmax_cross_entropy: labels.shape is (3,) but (32,) is expected",
+        ),
+        (
+            lambda: kernels.dropout(X, 1.5, key=0),
+            ArgumentError,
+            "dropout: p must be a probability from 0 to 1",
+        ),
+        (lambda: kernels.dropout_grad(X, X, 0.5), DTypeError, "dropout_grad: kept is float32 but dropout returns bool"),
+        (
+            lambda: kernels.optimizer_step(lambda w, g: (w,), [(X, ROW[0])], [()]),
+            ShapeError,
+            "optimizer_step: the arrays of a parameter must have one shape",
         ),
         (lambda: kernels.matmul(X, X), ShapeError, "matmul: a and b must be matrices (M, K) and (K, N)"),
     ],

@@ -82,13 +82,40 @@ def convolution(name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: bo
     return Case(f"conv2d-{name}", ops.Conv2d, lambda *inputs: F.conv2d(*inputs, **options), shapes, peer=peer)
 
 
-def batch_norm(name: str, shape: tuple[int, ...]) -> Case:
+def batch_norm(name: str, shape: tuple[int, ...], activation: Any = None) -> Case:
+    def peer(torch: ModuleType, x: Any, weight: Any, bias: Any) -> Any:
+        y = torch.nn.functional.batch_norm(x, None, None, weight, bias, training=True)
+        return y if activation is None else y.relu()
+
     return Case(
         f"batch_norm-{name}",
         ops.BatchNorm,
-        lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True),
+        lambda x, weight, bias: F.batch_norm(x, None, None, weight, bias, training=True, activation=activation),
         [shape, shape[1:2], shape[1:2]],
-        peer=lambda torch, x, w, b: torch.nn.functional.batch_norm(x, None, None, w, b, training=True),
+        peer=peer,
+    )
+
+
+def batch_norm_inference(name: str, shape: tuple[int, ...], activation: Any = None) -> Case:
+    def function(x: dl.Tensor, weight: dl.Tensor, bias: dl.Tensor, mean: dl.Tensor, var: dl.Tensor) -> dl.Tensor:
+        return F.batch_norm(x, mean, var, weight, bias, activation=activation)
+
+    def peer(torch: ModuleType, x: Any, weight: Any, bias: Any, mean: Any, var: Any) -> Any:
+        # PyTorch's own takes the statistics for constants.
+        y = ((x.movedim(1, -1) - mean) / (var + 1e-5).sqrt() * weight + bias).movedim(-1, 1)
+        return y if activation is None else y.relu()
+
+    shapes = [shape, *[shape[1:2]] * 4]
+    return Case(f"batch_norm_inference-{name}", ops.BatchNormInference, function, shapes, low=0.2, peer=peer)
+
+
+def layer_norm(name: str, shape: tuple[int, ...], normalized_shape: tuple[int, ...]) -> Case:
+    return Case(
+        f"layer_norm-{name}",
+        ops.LayerNorm,
+        lambda x, weight, bias: F.layer_norm(x, normalized_shape, weight, bias),
+        [shape, normalized_shape, normalized_shape],
+        peer=lambda torch, x, *rest: torch.nn.functional.layer_norm(x, normalized_shape, *rest),
     )
 
 
@@ -357,8 +384,21 @@ CASES = [
     # layers and losses
     Case("dropout", ops.Dropout, dropout, [(3, 4)], peer=None),
     Case("dropout-images", ops.Dropout, dropout, [(2, 3, 2, 2)], peer=None),
+    Case(
+        "dropout_grad",
+        ops.DropoutGrad,
+        lambda g: ops.DropoutGrad.apply(g, kept=constant(WHERE), p=0.5),
+        [(2, 3)],
+        peer=lambda torch, g: 2 * g * torch.tensor(WHERE),
+    ),
     batch_norm("rows", (4, 3)),
+    batch_norm("sequences", (4, 3, 2)),
     batch_norm("images", (2, 2, 2, 3)),
+    batch_norm("images-relu", (2, 2, 2, 3), "relu"),
+    batch_norm_inference("rows", (4, 3)),
+    batch_norm_inference("images-relu", (2, 2, 2, 3), "relu"),
+    layer_norm("rows", (3, 4), (4,)),
+    layer_norm("two-axes", (2, 2, 3, 2), (3, 2)),
     cross_entropy("mean"),
     cross_entropy("sum"),
     cross_entropy("none"),

@@ -178,6 +178,60 @@ def test_steps_work_in_place_and_leave_gradients_alone(backend: dl.backend.Backe
     assert w.data is array
 
 
+class SignDescent(optim.Optimizer):
+    """Says what it does as a formula: compiled on the CPU."""
+
+    @staticmethod
+    def formula(w: Any, g: Any, lr: Any) -> tuple[Any]:
+        return (w - lr * np.sign(g),)
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        return (self.lr / step,)
+
+
+class SignDescentOnArrays(optim.Optimizer):
+    """Says the same of whole arrays."""
+
+    def update(self, xp: Any, w: Any, g: Any, state: dict[str, Any], step: int) -> None:
+        w -= self.lr / step * xp.sign(g)
+
+
+class HalfAdam(optim.Adam):
+    """Adds to the update of another."""
+
+    def update(self, xp: Any, w: Any, g: Any, state: dict[str, Any], step: int) -> None:
+        super().update(xp, w, g / 2, state, step)
+
+
+def test_users_write_their_own(backend: dl.backend.Backend) -> None:
+    formula, on_arrays = (
+        take(kind(parameters(), lr=0.1, weight_decay=0.01), range(5)) for kind in (SignDescent, SignDescentOnArrays)
+    )
+    for found, expected in zip(formula, on_arrays, strict=True):
+        assert_close(found, expected, "sign descent")
+    for kind in (HalfAdam, optim.Adam):
+        optimizer = kind(parameters(), weight_decay=0.01)
+        before = [parameter.version.count for parameter in optimizer.parameters]
+        moved = take(optimizer, range(3, 6))
+        assert all((a != b.numpy()).all() for a, b in zip(moved, parameters(), strict=True))
+        assert [parameter.version.count - b for parameter, b in zip(optimizer.parameters, before, strict=True)] == [
+            3
+        ] * 3
+
+
+def test_state_that_was_loaded_gets_the_layout_of_its_parameter(backend: dl.backend.Backend) -> None:
+    """So that one pass walks through all arrays of a convolution's weight, whose memory is channels-last."""
+    weight = dl.nn.Conv2d(3, 4, 2).weight
+    optimizer = optim.Adam([weight])
+    weight.grad = dl.ones(weight.shape)
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"] = [{slot: np.ascontiguousarray(dl.backend.to_numpy(a)) for slot, a in saved["state"][0].items()}]
+    optimizer.load_state_dict(saved)
+    optimizer.step()
+    assert {array.strides for array in optimizer.state_dict()["state"][0].values()} == {weight.data.strides}
+
+
 def test_the_learning_rate_can_be_changed(backend: dl.backend.Backend) -> None:
     w = dl.ones(1, requires_grad=True)
     optimizer = optim.SGD([w], lr=0.5)
