@@ -70,13 +70,16 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 # ---- layers ---------------------------------------------------------------------------------------------------------
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(
+    x: Tensor, weight: Tensor, bias: Tensor | None = None, *, activation: Literal["relu"] | None = None
+) -> Tensor:
     """The affine map y = x Wᵀ + b.
 
     Args:
         x: (…, in_features).
         weight: (out_features, in_features).
         bias: (out_features,), or None.
+        activation: "relu", applied on the way out, or None.
 
     Returns:
         (…, out_features).
@@ -85,7 +88,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         ShapeError: the numbers of features differ.
         DTypeError: the dtypes differ.
     """
-    return ops.Linear.apply(x, weight, bias)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    return ops.Linear.apply(*inputs, activation=activation)
 
 
 def conv2d(

@@ -483,23 +483,29 @@ def avg_pool2d_grad(
     return grad_input
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """The matrix product of two matrices.
+def matmul(a: Array, b: Array, bias: Array | None = None, *, activation: Literal["relu"] | None = None) -> Array:
+    """The matrix product of two matrices, to which a bias is added; then the activation.
 
     Args:
         a: (M, K).
         b: (K, N).
+        bias: (N,), or None.
+        activation: "relu" or None, applied on the way out.
 
     Returns:
         (M, N), C-contiguous. On the CPU its bits do not depend on the number of threads.
     """
-    kernels = implementation("matmul", {"a": a, "b": b})
-    validation.floats("matmul", a=a, b=b)
+    kernels = implementation("matmul", {"a": a, "b": b, "bias": bias})
+    validation.floats("matmul", a=a, b=b, bias=bias)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
         raise ShapeError(
             f"matmul: a and b must be matrices (M, K) and (K, N), got a.shape={a.shape}, b.shape={b.shape}."
         )
-    product: Array = kernels.matmul(a, b)
+    if bias is not None and bias.shape != b.shape[1:]:
+        validation.shape("matmul", "bias", bias, b.shape[1:], f"b.shape={b.shape}")
+    if activation not in (None, "relu"):
+        raise ArgumentError(f'matmul: activation must be None or "relu", got {activation!r}.')
+    product: Array = kernels.matmul(a, b, bias, activation=activation)
     return product
 
 

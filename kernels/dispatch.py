@@ -1,6 +1,7 @@
 """Which implementation serves a call: decided by the type of its arrays, loaded when first needed."""
 
 from collections.abc import Mapping
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +28,8 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
         DTypeError: an argument is no array.
         BackendMismatchError: NumPy and CuPy arrays are mixed.
     """
+    if algorithm == "auto" and _NUMPY_ONLY.issuperset(map(type, arrays.values())):
+        return _package("cpu")
     kinds = {name: _kind(operation, name, array) for name, array in arrays.items() if array is not None}
     if len(set(kinds.values())) > 1:
         given = ", ".join(f"{name} is a {kind} array" for name, kind in kinds.items())
@@ -51,10 +54,15 @@ def _kind(operation: str, name: str, array: object) -> str:
     raise DTypeError(f"{operation}: {name} must be a NumPy or CuPy array, got {type(array).__name__}.")
 
 
+#: The types of arguments that need no second look.
+_NUMPY_ONLY = frozenset({np.ndarray, type(None)})
+
+
 def _listed() -> str:
     return ", ".join(f'"{name}"' for name in ALGORITHMS)
 
 
+@functools.cache
 def _package(name: str) -> ModuleType:
     # Imported here, because kernels.cpu loads Numba, which takes longer than all else together.
     if name == "cpu":

@@ -429,15 +429,16 @@ def avg_pool2d_grad_loops(
                                 grad_input[n, c, h, w] += share
 
 
-def matmul(a: Array, b: Array) -> Array:
-    """The matrix product (M, K) · (K, N) → (M, N)."""
+def matmul(a: Array, b: Array, bias: Array | None = None, *, activation: Literal["relu"] | None = None) -> Array:
+    """The matrix product (M, K) · (K, N) → (M, N), plus the bias (N,), activated."""
     (M, K), N = a.shape, b.shape[1]
     product = np.zeros((M, N), a.dtype)
     for m in range(M):
         for n in range(N):
             for k in range(K):
                 product[m, n] += a[m, k] * b[k, n]
-    return product
+    product += 0 if bias is None else bias
+    return relu(product) if activation == "relu" else product
 
 
 def relu(x: Array) -> Array:

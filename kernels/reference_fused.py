@@ -66,7 +66,7 @@ def batch_norm_grad(
     for index in np.ndindex(x.shape):
         c = index[1]
         normalized[index] = (x[index] - mean[c]) / math.sqrt(var[c] + eps)
-        was_cut = activation == "relu" and normalized[index] * weight[c] + bias[c] <= 0
+        was_cut = activation == "relu" and not normalized[index] * weight[c] + bias[c] > 0
         dy[index] = 0 if was_cut else grad_output[index]
         grad_weight[c] += dy[index] * normalized[index]
         grad_bias[c] += dy[index]

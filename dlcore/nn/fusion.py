@@ -2,7 +2,7 @@
 
 `Sequential` looks for two patterns:
 
-* a convolution or batch normalization followed by ReLU: rectified on the way out;
+* a convolution, a fully connected layer or batch normalization followed by ReLU: rectified on the way out;
 * ReLU followed by max pooling: the maximum of rectified numbers is the rectified maximum, so ReLU comes second, where
   there are fewer numbers. The gradient is the same too: it goes to the first largest, if that is above 0.
 
@@ -10,12 +10,18 @@ Only the layers' own classes are joined: a subclass may do something else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from dlcore.nn.activations import ReLU
 from dlcore.nn.convolution import Conv2d
+from dlcore.nn.linear import Linear
 from dlcore.nn.module import Module
+from dlcore.nn.normalization import BatchNorm1d, BatchNorm2d
 from dlcore.nn.pooling import MaxPool2d
 from dlcore.tensor import Tensor
+
+#: Layers whose `forward` takes an activation.
+_RECTIFYING = (BatchNorm1d, BatchNorm2d, Conv2d, Linear)
 
 
 def fused(layers: Sequence[Module]) -> Iterator[Callable[[Tensor], Tensor]]:
@@ -27,12 +33,13 @@ def fused(layers: Sequence[Module]) -> Iterator[Callable[[Tensor], Tensor]]:
         if type(layer) is ReLU and following[:1] == [MaxPool2d]:
             yield remaining.pop()
             yield layer
-        elif type(layer) is Conv2d and following[:1] == [ReLU] and following != [ReLU, MaxPool2d]:
+        elif type(layer) in _RECTIFYING and following[:1] == [ReLU] and following != [ReLU, MaxPool2d]:
             remaining.pop()
             yield _rectified(layer)
         else:
             yield layer
 
 
-def _rectified(layer: Conv2d) -> Callable[[Tensor], Tensor]:
-    return lambda x: layer.forward(x, activation="relu")
+def _rectified(layer: Module) -> Callable[[Tensor], Tensor]:
+    forward: Any = layer.forward
+    return lambda x: forward(x, activation="relu")

@@ -1,6 +1,7 @@
 """Fully connected layers, and what goes before them."""
 
 import math
+from typing import Literal
 
 from dlcore import functional as F
 from dlcore.nn import init
@@ -34,9 +35,9 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, in_features) → (…, out_features)."""
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, activation: Literal["relu"] | None = None) -> Tensor:
+        """(…, in_features) → (…, out_features); with `activation`, relu of that."""
+        return F.linear(x, self.weight, self.bias, activation=activation)
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -1,6 +1,7 @@
 """Normalization layers."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from dlcore import functional as F
 from dlcore.nn.module import Buffer, Module, Parameter
@@ -24,14 +25,20 @@ class _BatchNorm(Module):
         self.running_mean = Buffer(zeros(num_features))
         self.running_var = Buffer(ones(num_features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
+    def forward(self, x: Tensor, activation: Literal["relu"] | None = None) -> Tensor:
+        """The same shape; with `activation`, relu of that in the same pass."""
         if x.ndim not in self.ndims or x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{type(self).__name__}: expected {self.layout} with C = {self.num_features}, got shape {x.shape}"
             )
         statistics = (self.running_mean, self.running_var)
-        return F.batch_norm(x, *statistics, self.weight, self.bias, self.training, self.momentum, self.eps)
+        return F.batch_norm(
+            *(x, *statistics, self.weight, self.bias),
+            training=self.training,
+            momentum=self.momentum,
+            eps=self.eps,
+            activation=activation,
+        )
 
     def extra_repr(self) -> str:
         """The arguments."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Conv2d(Function):
-    """y = x ∗ w + b: x (N, C, H, W), w (K, C / groups, R, S), b (K), y (N, K, P, Q); with `activation`, relu of that."""
+    """y = x ∗ w + b: x (N, C, H, W), w (K, C / groups, R, S), b (K), y (N, K, P, Q); then the activation."""
 
     def forward(
         self,

@@ -1,13 +1,13 @@
 """Matrix products, and the affine map of a fully connected layer."""
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 import kernels
 from dlcore import backend
-from dlcore.autograd import Function
+from dlcore.autograd import Function, Fused
 from dlcore.ops.shape import broadcast, sum_to
 from kernels.errors import DTypeError, ShapeError
 from kernels.types import Array
@@ -56,30 +56,42 @@ def product(a: Array, b: Array) -> Array:
     return result
 
 
-class Linear(Function):
-    """y = x Wᵀ + b, as PyTorch lays it out: x (…, in), W (out, in), b (out).
+class Linear(Fused):
+    """y = x Wᵀ + b, as PyTorch lays it out: x (…, in), W (out, in), b (out); with `activation`, relu of that.
 
     dL/dx: [M, out] · [out, in] → [M, in];  dL/dW: [out, M] · [M, in] → [out, in];  dL/db: the sum over M.
     """
 
-    def forward(self, x: Array, weight: Array, bias: Array | None) -> Array:
+    def forward(
+        self, x: Array, weight: Array, bias: Array | None = None, *, activation: Literal["relu"] | None = None
+    ) -> Array:
         check_linear(x, weight, bias)
-        self.save(x, weight)
-        rows = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-        y = kernels.matmul(rows, weight.T)
-        if bias is not None:
-            y += bias
-        return y.reshape(*x.shape[:-1], weight.shape[0])
+        self.activation = activation
+        y = kernels.matmul(_rows(x), weight.T, bias, activation=activation).reshape(*x.shape[:-1], weight.shape[0])
+        self.save(x, weight, *([] if bias is None else [bias]), y)
+        return y
 
-    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
-        x, weight = self.saved
-        needs_x, needs_weight, needs_bias = self.needs_input_grad
-        rows = grad_output.reshape((math.prod(x.shape[:-1]), weight.shape[0]))
+    def backward_arrays(self, grad_output: Array) -> tuple[Array | None, ...]:
+        x, weight, *_, y = (tensor.data for tensor in self.saved)
+        needs_x, needs_weight, *needs_bias = self.needs_input_grad
+        if self.activation is not None:
+            grad_output = kernels.relu_grad(grad_output, y)
+        rows = _rows(grad_output)
         return (
-            (rows @ weight).reshape(x.shape) if needs_x else None,
-            rows.mT @ x.reshape((rows.shape[0], x.shape[-1])) if needs_weight else None,
-            rows.sum(axis=0) if needs_bias else None,
+            kernels.matmul(rows, weight).reshape(x.shape) if needs_x else None,
+            kernels.matmul(rows.T, _rows(x)) if needs_weight else None,
+            *(rows.sum(axis=0) if needed else None for needed in needs_bias),
         )
+
+    def composite(self, x: "Tensor", weight: "Tensor", bias: "Tensor | None" = None) -> "Tensor":  # type: ignore[override]
+        y = (x.reshape((math.prod(x.shape[:-1]), x.shape[-1])) @ weight.mT).reshape((*x.shape[:-1], weight.shape[0]))
+        y = y if bias is None else y + bias
+        return y if self.activation is None else y.relu()
+
+
+def _rows(x: Array) -> Array:
+    """All axes but the last as one."""
+    return x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
 def check_linear(x: Array, weight: Array, bias: Array | None) -> None:

@@ -216,6 +216,7 @@ def _gradient_sums(dy: Array, x: Array, values: Array, partial: Array, step: int
     gradient, source, period = dy[task * step : (task + 1) * step], x[task * step : (task + 1) * step], values.shape[1]
     total, products = stack_array(x), stack_array(x)
     zero, least = x.dtype.type(0), values[3, 0]
+    always = least != least
     for tile in range(0, period, TILE):
         width = min(TILE, period - tile)
         mean, scale = values[0, tile : tile + width], values[1, tile : tile + width]
@@ -226,7 +227,7 @@ def _gradient_sums(dy: Array, x: Array, values: Array, partial: Array, step: int
             row, grad = source[start : start + width], gradient[start : start + width]
             for lane in range(len(row)):
                 a, g = row[lane] - mean[lane], grad[lane]
-                g = zero if a * scale[lane] + bias[lane] <= least else g
+                g = g if always or a * scale[lane] + bias[lane] > least else zero
                 total[lane] += g
                 products[lane] += g * a
         for lane in range(width):
@@ -244,10 +245,11 @@ def _input_gradient(dy: Array, x: Array, values: Array, dx: Array, step: int, ta
     gradient, source, target = dy[first:last], x[first:last], dx[first:last]
     mean, scale, bias, mean_grad, slope = values[0], values[1], values[2], values[4], values[5]
     zero, least, period = x.dtype.type(0), values[3, 0], values.shape[1]
+    always = least != least
     for start in range(0, len(target), period):
         row, grad = source[start : start + period], gradient[start : start + period]
         out = target[start : start + period]
         for lane in range(len(out)):
             a, g = row[lane] - mean[lane], grad[lane]
-            g = zero if a * scale[lane] + bias[lane] <= least else g
+            g = g if always or a * scale[lane] + bias[lane] > least else zero
             out[lane] = scale[lane] * (g - mean_grad[lane] - a * slope[lane])

@@ -1,4 +1,4 @@
-"""Copying blocks of a matrix into contiguous rows: how operands are packed for the microkernel.
+"""Copying blocks of a matrix into contiguous rows, and images with a border: how operands are packed.
 
 Elements of 4 and 8 bytes are moved as integers: to a copy it does not matter that they are floats.
 """
@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.cpu import host
-from kernels.cpu.jit import jit
+from kernels.cpu.jit import add_symbol, jit
+from kernels.cpu.rows import bytes_at
 
 _LANES_32 = host.vector_bits() // 32
 _LANES_64 = host.vector_bits() // 64
@@ -114,17 +116,57 @@ def _copy_elements(
             _move_element(kind, target, row * target_row + column, source, row * source_row + column * source_column)
 
 
-@jit
+_SYMBOL = "dlcore_copy_block"
+
+
+@intrinsic
 def copy_block(
-    size: int, rows: int, columns: int,
-    target: int, target_row: int, source: int, source_row: int, source_column: int,
-) -> None:  # fmt: skip
+    typing_context: Any, size: Any, rows: Any, columns: Any,
+    target: Any, target_row: Any, source: Any, source_row: Any, source_column: Any,
+) -> Any:  # fmt: skip
     """Copy a block of `rows` × `columns` elements of `size` bytes (4 or 8) into contiguous rows.
 
     `target` and `source` are addresses, strides are in elements. Each element is read and written once, a vector
     at a time where either of the source's strides is 1.
     """
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        kind = ir.FunctionType(ir.VoidType(), [argument.type for argument in arguments])
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, _SYMBOL), arguments)
+        return context.get_dummy_value()
+
+    return _SIGNATURE, generate
+
+
+def _copy_block(
+    size: int, rows: int, columns: int,
+    target: int, target_row: int, source: int, source_row: int, source_column: int,
+) -> None:  # fmt: skip
+    """What is called by that name: as part of each kernel that packs something it would be compiled seven times."""
     if size == 4:
         _copy_elements(np.uint32(0), _LANES_32, rows, columns, target, target_row, source, source_row, source_column)
     else:
         _copy_elements(np.uint64(0), _LANES_64, rows, columns, target, target_row, source, source_row, source_column)
+
+
+_SIGNATURE = types.void(*[types.int64] * 8)
+add_symbol(_SYMBOL, _copy_block, _SIGNATURE)
+
+
+@jit
+def copy_with_border(
+    size: int, x: int, H: int, W: int, C: int, h0: int, h1: int, w0: int, w1: int, target: int
+) -> None:
+    """Rows h0 … h1 and columns w0 … w1 of an image at address x to the address target, zeros where there are none."""
+    buffer = bytes_at(target, (h1 - h0) * (w1 - w0) * C * size)
+    row = (w1 - w0) * C * size
+    first, last = min(max(w0, 0), w1), max(min(w1, W), w0)
+    for h in range(h0, h1):
+        begin = (h - h0) * row
+        if h < 0 or h >= H or last <= first:
+            buffer[begin : begin + row] = 0
+        else:
+            left, right = begin + (first - w0) * C * size, begin + (last - w0) * C * size
+            buffer[begin:left] = 0
+            copy_block(size, 1, (last - first) * C, target + left, 0, x + (h * W + first) * C * size, 0, 1)
+            buffer[right : begin + row] = 0

@@ -23,7 +23,6 @@ from kernels.cpu.arrays import channels_last, compact, scratch
 from kernels.cpu.chooser import choose
 from kernels.cpu.im2col import fold_rows, pack_rows
 from kernels.cpu.matmul import matmul
-from kernels.cpu.rows import row_kernel
 from kernels.geometry import Padding, Size, Window, convolution_window
 from kernels.types import Array, Shape4
 
@@ -60,17 +59,15 @@ def conv2d(
         y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups)
         return layout.from_channels_last(y)
     if way == "depthwise":
-        y = depthwise.forward(channels_last(x), weight, window)
-    else:
-        y = _forward(channels_last(x), weight, window, groups)
-    if bias is not None or activation == "relu":
-        rows = y.reshape(-1, *y.shape[2:])
-        shift = np.zeros(len(weight), y.dtype) if shift is None else shift
-        _add_bias(len(rows), rows, shift, activation == "relu")
+        y = depthwise.forward(channels_last(x), weight, window, bias, activation == "relu")
+        return layout.from_channels_last(y)
+    y = _forward(channels_last(x), weight, shift, activation, window, groups)
     return layout.from_channels_last(y)
 
 
-def _forward(x: Array, weight: Array, window: Window, groups: int) -> Array:
+def _forward(
+    x: Array, weight: Array, bias: Array | None, activation: Literal["relu"] | None, window: Window, groups: int
+) -> Array:
     N, H, W, C = x.shape
     OH, OW = window.output_size
     K = weight.shape[0]
@@ -78,14 +75,15 @@ def _forward(x: Array, weight: Array, window: Window, groups: int) -> Array:
     flat_y = y.reshape(-1, K)
     flat_weight = channels_last(weight).reshape(K, -1)
     if window.is_pointwise and groups == 1:
-        matmul(x.reshape(-1, C), flat_weight.T, out=flat_y)
+        matmul(x.reshape(-1, C), flat_weight.T, bias, activation=activation, out=flat_y)
         return y
     grouped_x = x.reshape(N, H, W, groups, C // groups)
     for group, channels in _groups(K, groups):
         for rows in _blocks(N, window, C // groups, x.itemsize):
             cols = _pack(grouped_x, group, rows, window)
             target = flat_y[rows.start * OW : rows.stop * OW, channels]
-            matmul(cols, flat_weight[channels].T, out=target)
+            shift = None if bias is None else bias[channels]
+            matmul(cols, flat_weight[channels].T, shift, activation=activation, out=target)
     return y
 
 
@@ -193,13 +191,3 @@ def _pack(grouped_x: Array, group: int, rows: range, window: Window) -> Array:
     cols = scratch((len(rows), OW, *window.kernel_size, grouped_x.shape[4]), grouped_x.dtype)
     pack_rows(grouped_x, cols, group, rows.start, window)
     return cols.reshape(len(rows) * OW, -1)
-
-
-@row_kernel
-def _add_bias(y: Array, bias: Array, rectify: int, row: int) -> None:
-    """y: [N·OH, OW, K]; reads and writes it once."""
-    zero = y.dtype.type(0)
-    for ow in range(y.shape[1]):
-        for k in range(y.shape[2]):
-            value = y[row, ow, k] + bias[k]
-            y[row, ow, k] = zero if rectify and value < zero else value  # NaN stays: it is not less

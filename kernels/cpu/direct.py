@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from kernels.cpu import memory
 from kernels.cpu.arrays import in_elements
-from kernels.cpu.blocks import copy_block
-from kernels.cpu.jit import jit
+from kernels.cpu import memory, narrow
+from kernels.cpu.blocks import copy_block, copy_with_border
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
-from kernels.cpu.rows import bytes_at, memory_at, row_kernel
+from kernels.cpu.rows import memory_at, row_kernel
 from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.geometry import Window
 from kernels.types import Array, Shape4
@@ -86,6 +85,8 @@ def weight_grad(x: Array, dy: Array, weight_shape: Shape4, window: Window, group
     K, group_channels, R, S = weight_shape
     N, H, W, C = x.shape
     P, Q = window.output_size
+    if N == 0:
+        return np.zeros((K, R, S, group_channels), x.dtype)
     size, top, left = x.itemsize, window.top, window.left
     width = tile_columns(size)
     panels = groups * -(-K // groups // width)
@@ -163,6 +164,15 @@ def _correlate(
     _, P, Q, _ = y.shape
     size = x.itemsize
     width = tile_columns(size)
+    band, bands = _bands(N, P, Q, all_channels, stride, dilation, (R, S), size)
+    scratch = _band_bytes(band, Q, all_channels, stride, dilation, (R, S), size)
+    image, row, pixel, _ = (step // size for step in y.strides)
+    parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
+    if groups == 1 and K <= narrow.MOST_OUTPUTS and 2 * C >= width // 2:
+        packed, shift = narrow.pack(weight[0]), np.zeros(K, x.dtype) if bias is None else bias
+        numbers = (address_of(y), image, row, pixel, P, Q, *stride, *dilation, *before, band, bands, size)
+        narrow.correlate_band(N * bands, x, packed, shift, numbers, relu, scratch=scratch)
+        return
     panels = -(-K // width)
     packed = memory.zeros((groups, panels, R, S, C, width), x.dtype)
     pack = (
@@ -170,16 +180,12 @@ def _correlate(
         address_of(packed), panels, width,
     )  # fmt: skip
     run_tasks(task_address(_pack_task), groups * panels, pack, parallel=packed.size >= SERIAL_WORK)
-    band, bands = _bands(N, P, Q, all_channels, stride, dilation, (R, S), size)
     blocks = -(-R * S * C // _BLOCK_STEPS)
-    image, row, pixel, _ = (step // size for step in y.strides)
     plan = (
         panel_address(x.dtype), size, address_of(x), H, W, all_channels, groups, K, C, R, S,
         address_of(packed), panels, width, address_of(y), image, row, pixel, P, Q,
         *stride, *dilation, *before, band, bands, -(-C // blocks), 0 if bias is None else address_of(bias), relu,
     )  # fmt: skip
-    parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
-    scratch = _band_bytes(band, Q, all_channels, stride, dilation, (R, S), size)
     run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel, scratch=scratch)
 
 
@@ -258,25 +264,6 @@ def _pack_task(plan: Any, number: int, scratch: int) -> None:
             target += C * width * size
 
 
-@jit
-def _copy_with_border(
-    size: int, x: int, H: int, W: int, C: int, h0: int, h1: int, w0: int, w1: int, target: int
-) -> None:
-    """Rows h0 … h1 and columns w0 … w1 of an image at address x to the address target, zeros where there are none."""
-    buffer = bytes_at(target, (h1 - h0) * (w1 - w0) * C * size)
-    row = (w1 - w0) * C * size
-    first, last = min(max(w0, 0), w1), max(min(w1, W), w0)
-    for h in range(h0, h1):
-        begin = (h - h0) * row
-        if h < 0 or h >= H or last <= first:
-            buffer[begin : begin + row] = 0
-        else:
-            left, right = begin + (first - w0) * C * size, begin + (last - w0) * C * size
-            buffer[begin:left] = 0
-            copy_block(size, 1, (last - first) * C, target + left, 0, x + (h * W + first) * C * size, 0, 1)
-            buffer[right : begin + row] = 0
-
-
 def _correlate_task(plan: Any, number: int, scratch: int) -> None:
     """One band of output rows of one image, all channels."""
     (
@@ -292,7 +279,7 @@ def _correlate_task(plan: Any, number: int, scratch: int) -> None:
     if inside:
         a, a_row = x + (h0 * W + w0) * C * size, W * C
     else:
-        _copy_with_border(size, x, H, W, C, h0, h1, w0, w1, scratch)
+        copy_with_border(size, x, H, W, C, h0, h1, w0, w1, scratch)
         a, a_row = scratch, (w1 - w0) * C
     y += (image * y_image + p0 * y_row) * size
 
@@ -346,7 +333,7 @@ def _weight_task(plan: Any, number: int, scratch: int) -> None:
         if h0 >= 0 and h1 <= H and w0 >= 0 and w1 <= W:
             a, a_row = here + (h0 * W + w0) * C * size, W * C
         else:
-            _copy_with_border(size, here, H, W, C, h0, h1, w0, w1, scratch)
+            copy_with_border(size, here, H, W, C, h0, h1, w0, w1, scratch)
             a, a_row = scratch, (w1 - w0) * C
         b = dy + (image * P + p0) * Q * all_k * size
         for panel in range(first_panel, last_panel):

@@ -83,6 +83,11 @@ def compile_c_function(function: Callable[..., Any], signature: Any) -> int:
     For code that several kernels call by address, so that none of them compiles it again. It lives as long as
     the process.
     """
+    _link_symbols()
+    return _compile_c_function(function, signature)
+
+
+def _compile_c_function(function: Callable[..., Any], signature: Any) -> int:
     compiled: Any = CFunc(
         function, (signature.args, signature.return_type), locals={}, options={"error_model": "numpy"}
     )
@@ -94,6 +99,21 @@ def compile_c_function(function: Callable[..., Any], signature: Any) -> int:
 
 
 _c_functions: list[CFunc] = []
+_symbols: list[tuple[str, Callable[..., Any], Any]] = []
+
+
+def add_symbol(name: str, function: Callable[..., Any], signature: Any) -> None:
+    """Let compiled code call `function`, itself compiled as a C function of `signature`, by `name`.
+
+    It is compiled before the first code that might call it. Code on disk finds it by its name, wherever it then lies.
+    """
+    _symbols.append((name, function, signature))
+
+
+def _link_symbols() -> None:
+    while _symbols:
+        name, function, signature = _symbols.pop()
+        llvmlite.binding.add_symbol(name, _compile_c_function(function, signature))
 
 
 class ParallelKernel:

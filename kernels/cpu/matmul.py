@@ -13,13 +13,13 @@ element of C is one sum over k, whose cut depends on M, N and K alone.
 Compiled code gets addresses and strides, not arrays: one compilation serves both element types, all layouts.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numba import carray
 
 from kernels.cpu import memory
-from kernels.cpu.arrays import in_elements
+from kernels.cpu.arrays import compact, in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.microkernel import WIDE_ROWS, panel_address, run_panel, tile_columns
 from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
@@ -48,12 +48,21 @@ _CHUNK_K = 4 * _BLOCK_K
 _MOST_CHUNKS = 64
 
 
-def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
-    """The matrix product (M, K) · (K, N) → (M, N), as `np.matmul`.
+def matmul(
+    a: Array,
+    b: Array,
+    bias: Array | None = None,
+    *,
+    activation: Literal["relu"] | None = None,
+    out: Array | None = None,
+) -> Array:
+    """The matrix product (M, K) · (K, N) → (M, N), as `np.matmul`; then a bias is added, and negative sums become 0.
 
     Args:
         a: (M, K), float32 or float64, any strides.
         b: (K, N), of the same type, any strides.
+        bias: (N,), of the same type, or None.
+        activation: "relu" or None.
         out: (M, N), where the product goes, any strides; it shares no memory with `a` and `b`.
 
     Reads A and B once to pack them where that pays, then each from cache once per block of the other; writes C
@@ -65,20 +74,34 @@ def matmul(a: Array, b: Array, out: Array | None = None) -> Array:
         out = memory.empty((M, N), a.dtype)
     if out.size == 0:
         return out
+    relu = activation == "relu"
+    is_small = M > 1 and N > 1 and M * N * K <= _BLAS_WORK
+    has_rows = N == 1 or out.strides[1] == out.itemsize
+    if K > 0 and has_rows and not is_small:
+        _multiply(in_elements(a), in_elements(b), out, None if bias is None else compact(bias), relu)
+        return out
     if K == 0:
         out[...] = 0
-    elif M > 1 and N > 1 and M * N * K <= _BLAS_WORK:
-        np.matmul(a, b, out=out)
-    elif N == 1 or out.strides[1] == out.itemsize:
-        _multiply(in_elements(a), in_elements(b), out)
+    elif is_small:
+        with np.errstate(over="ignore", invalid="ignore"):  # no product warns, small or large
+            np.matmul(a, b, out=out)
     elif out.strides[0] == out.itemsize:  # Cᵀ = Bᵀ · Aᵀ
-        _multiply(in_elements(b.T), in_elements(a.T), out.T)
+        _multiply(in_elements(b.T), in_elements(a.T), out.T, None, False)
     else:
         out[...] = matmul(a, b)
+    _finish(out, bias, relu)
     return out
 
 
-def _multiply(a: Array, b: Array, c: Array) -> None:
+def _finish(c: Array, bias: Array | None, relu: bool) -> None:
+    """What the panels do themselves where they form the whole sum."""
+    if bias is not None:
+        c += bias
+    if relu:
+        np.maximum(c, 0, out=c)
+
+
+def _multiply(a: Array, b: Array, c: Array, bias: Array | None, relu: bool) -> None:
     """C = A · B for C with contiguous rows, and M, N and K not 0."""
     size = c.itemsize
     (M, K), N = a.shape, b.shape[1]
@@ -108,6 +131,7 @@ def _multiply(a: Array, b: Array, c: Array) -> None:
         panel_address(c.dtype), size, M, N, K, width, panels,
         address_of(a), a_row, a_k, pack_a, address_of(b), b_k, b_column, pack_b,
         address_of(products), products.strides[-2] // size, block_k, chunk, chunks, rows, panel_tasks,
+        0 if bias is None or chunks > 1 else address_of(bias), relu and chunks == 1,
     )  # fmt: skip
     count = chunks * row_tasks * panel_tasks
     scratch = min(_BLOCK_ROWS, rows) * (block_k + _ROW_GAP) * size * pack_a
@@ -115,6 +139,7 @@ def _multiply(a: Array, b: Array, c: Array) -> None:
     run_tasks(task_address(_multiply_task), count, plan, parallel=workers > 1, scratch=scratch)
     if chunks > 1:
         np.add.reduce(products, axis=0, out=c)
+        _finish(c, bias, relu)
 
 
 def _spread(M: int, panels: int, workers: int) -> tuple[int, int]:
@@ -129,8 +154,8 @@ def _multiply_task(plan: Any, task: int, scratch: int) -> None:
     """The compiled part: one chunk of K, for one range of C's rows and one of its panels."""
     (
         address, size, M, N, K, width, panels, a, a_row, a_k, pack_a, b, b_k, b_column, pack_b,
-        c, c_row, length, chunk, chunks, task_rows, panel_tasks,
-    ) = carray(plan, (22,))  # fmt: skip
+        c, c_row, length, chunk, chunks, task_rows, panel_tasks, bias, relu,
+    ) = carray(plan, (24,))  # fmt: skip
     part, task = task % chunks, task // chunks
     panel_task, row_task = task % panel_tasks, task // panel_tasks
     c += part * M * N * size if chunks > 1 else 0
@@ -162,7 +187,9 @@ def _multiply_task(plan: Any, task: int, scratch: int) -> None:
                     block, block_row, block_k = packed_a, pitch, 1
                 for panel in range(group, end):
                     target = c + (row * c_row + panel * width) * size
-                    start = target if k > first_k else 0
+                    start, start_row = target, c_row
+                    if k == first_k:
+                        start, start_row = (bias + panel * width * size if bias != 0 else 0), 0
                     panel_b, row_of_b = b + (k * b_k + panel * width) * size, b_k
                     if pack_b:
                         panel_b, row_of_b = packed_b + (panel - group) * length * width * size, width
@@ -171,6 +198,7 @@ def _multiply_task(plan: Any, task: int, scratch: int) -> None:
                         address,
                         (
                             block, panel_b, target, start, rows, columns, 1, 1, steps,
-                            0, 0, block_k, block_row, 0, 0, row_of_b, c_row, c_row, 0,
+                            0, 0, block_k, block_row, 0, 0, row_of_b, c_row, start_row,
+                            relu * (k + length >= last_k),
                         ),
                     )  # fmt: skip

@@ -51,7 +51,7 @@ def batch_norm_grad(
     block, dy = channels_last(x), channels_last(grad_output)
     centered, inv_std = block - mean, 1 / xp.sqrt(var + eps)
     if activation == "relu":
-        dy = xp.where(centered * (weight * inv_std) + bias <= 0, dy.dtype.type(0), dy)
+        dy = xp.where(centered * (weight * inv_std) + bias > 0, dy, dy.dtype.type(0))
     normalized = centered * inv_std
     axes = tuple(range(x.ndim - 1))
     grad_weight = _total(xp, dy * normalized, axes)

@@ -136,9 +136,11 @@ def test_the_reference_can_be_asked_for() -> None:
 
 def test_matmul_takes_matrices() -> None:
     random = np.random.default_rng(0)
-    a, b = random.standard_normal((5, 7)), random.standard_normal((7, 3))
+    a, b, bias = (random.standard_normal(shape) for shape in ((5, 7), (7, 3), 3))
     for package in (kernels, cuda):
         np.testing.assert_allclose(package.matmul(a, b), reference.matmul(a, b), rtol=1e-13)
+        expected = reference.matmul(a, b, bias, activation="relu")
+        np.testing.assert_allclose(package.matmul(a, b, bias, activation="relu"), expected, rtol=1e-13)
 
 
 X = np.zeros((8, 3, 32, 32), np.float32)

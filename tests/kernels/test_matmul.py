@@ -50,6 +50,25 @@ def assert_product(result: Array, a: Array, b: Array) -> None:
     assert (np.abs(result - wide_a @ wide_b) <= bound).all()
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    M=st.integers(1, 70),
+    K=st.one_of(st.integers(0, 90), st.integers(300, 700), st.integers(2600, 2700)),
+    N=st.integers(1, 40),
+    layout=st.sampled_from(LAYOUTS),
+    activation=st.sampled_from([None, "relu"]),
+    count=st.integers(1, 3),
+)
+def test_bias_and_activation_on_the_way_out(M, K, N, layout, activation, count):
+    threads.set_num_threads(count)
+    a, b = operands(M, K, N, np.float64)
+    bias = np.random.default_rng(1).standard_normal(2 * N)[::2]
+    out = lay_out(np.full((M, N), np.nan), layout)
+    matmul(a, b, bias, activation=activation, out=out)
+    expected = matmul(a, b) + bias
+    np.testing.assert_allclose(out, np.maximum(expected, 0) if activation else expected, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @settings(max_examples=120, deadline=None)
 @given(

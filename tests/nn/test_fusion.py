@@ -16,6 +16,9 @@ LAYERS: dict[str, list[nn.Module]] = {
     "convolution, ReLU, pooling": [nn.Conv2d(3, 9, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)],
     "windows that overlap": [nn.Conv2d(3, 9, 3), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)],
     "ReLU, pooling": [nn.ReLU(), nn.MaxPool2d(2, ceil_mode=True)],
+    "batch norm, ReLU": [nn.BatchNorm2d(3), nn.ReLU()],
+    "batch norm between": [nn.Conv2d(3, 9, 3), nn.BatchNorm2d(9), nn.ReLU(), nn.MaxPool2d(2)],
+    "fully connected": [nn.Flatten(), nn.Linear(270, 7), nn.ReLU(), nn.Linear(7, 5)],
     "two blocks": [nn.Conv2d(3, 9, 3), nn.ReLU(), nn.Conv2d(9, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.ReLU()],
 }
 
