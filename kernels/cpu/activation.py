@@ -1,8 +1,7 @@
 """Rectification and its gradient: one pass over memory, in whatever order it lies."""
 
-import numpy as np
-
 from kernels import layout
+from kernels.cpu import memory
 from kernels.cpu.arrays import channels_last, compact
 from kernels.cpu.rows import row_kernel
 from kernels.types import Array
@@ -14,7 +13,7 @@ _CHUNK = 1 << 14
 def relu(x: Array) -> Array:
     """max(x, 0), element by element; NaN stays. Reads x once, writes y once."""
     block = _block(x)
-    y = np.empty_like(block)
+    y = memory.empty_like(block)
     _relu(-(-block.size // _CHUNK), block.reshape(-1), y.reshape(-1))
     return _shaped(y, x)
 
@@ -22,7 +21,7 @@ def relu(x: Array) -> Array:
 def relu_grad(grad_output: Array, y: Array) -> Array:
     """The gradient where y > 0, else 0. Reads both once, writes dx once."""
     dy = _block(grad_output)
-    dx = np.empty_like(dy)
+    dx = memory.empty_like(dy)
     _relu_grad(-(-dy.size // _CHUNK), dy.reshape(-1), _block(y).reshape(-1), dx.reshape(-1))
     return _shaped(dx, y)
 

@@ -194,17 +194,68 @@ def store(typing_context: Any, x: Any, index: Any, vector: Any) -> Any:
     return types.void(x, types.int64, vector), generate
 
 
+def _prefetch(to_write: bool) -> Any:
+    """Fetch the cache line of x[index], which may lie outside x, before it is read, or written."""
+
+    @intrinsic
+    def prefetch(typing_context: Any, x: Any, index: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+            data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+            place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+            how = [_LANE(int(to_write)), _LANE(3), _LANE(1)]  # whether to write; into the first level; of data
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
+            return context.get_dummy_value()
+
+        return types.void(x, types.int64), generate
+
+    return prefetch
+
+
+prefetch, prefetch_to_write = _prefetch(False), _prefetch(True)
+
+
+def _copy(count: int) -> Any:
+    """target[to + k] = source[at + k] for k < count. Short runs go faster in such pieces than in vectors."""
+
+    @intrinsic
+    def copy(typing_context: Any, target: Any, to: Any, source: Any, at: Any) -> Any:
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+            there, here = _pieces(context, builder, signature, arguments, count)
+            align = signature.args[0].dtype.bitwidth // 8
+            builder.store(builder.load(here, align=align), there, align=align)
+            return context.get_dummy_value()
+
+        return types.void(target, types.int64, source, types.int64), generate
+
+    return copy
+
+
+copy_one, copy_four = _copy(1), _copy(4)
+
+
 @intrinsic
-def prefetch(typing_context: Any, x: Any, index: Any) -> Any:
-    """Fetch the cache line of x[index], which may lie outside x."""
+def add_four(typing_context: Any, target: Any, to: Any, source: Any, at: Any, count: Any) -> Any:
+    """target[to + k] += source[at + k] for k < count ≤ 4; reads and writes four, but the rest of target stays."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
-        place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, _LANE(0), _LANE(3), _LANE(1)])
+        there, here = _pieces(context, builder, signature, arguments, 4)
+        align = signature.args[0].dtype.bitwidth // 8
+        numbers = ir.Constant(ir.VectorType(_LANE, 4), list(range(4)))
+        mask = builder.icmp_signed("<", numbers, _splat(builder, builder.trunc(arguments[4], _LANE), 4))
+        zeros = ir.Constant(there.type.pointee, [0.0] * 4)
+        more = builder.select(mask, builder.load(here, align=align), zeros)
+        builder.store(builder.fadd(builder.load(there, align=align), more), there, align=align)
         return context.get_dummy_value()
 
-    return types.void(x, types.int64), generate
+    return types.void(target, types.int64, source, types.int64, types.int64), generate
+
+
+def _pieces(
+    context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value], count: int
+) -> tuple[ir.Value, ir.Value]:
+    target, to, source, at = arguments[:4]
+    there = _pointer(context, builder, signature.args[0], target, to, count)
+    return there, _pointer(context, builder, signature.args[2], source, at, count)
 
 
 @intrinsic
