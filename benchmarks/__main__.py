@@ -1,6 +1,7 @@
 """`python -m benchmarks`: kernels, whole training steps and cold starts, against loops and other frameworks."""
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from benchmarks import machine
 from benchmarks.options import KernelOptions, Options
 from kernels.errors import DLCoreError
 
-COMMANDS = ("kernels", "steps", "cold", "chart")
+COMMANDS = ("kernels", "steps", "cold", "algorithms", "chart")
 _AGAINST = ("loops", "torch")
 
 
@@ -74,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(cold)
     cold.add_argument("--against", choices=("torch",), help="torch: PyTorch's import and first step too; default")
 
+    algorithms = commands.add_parser(
+        "algorithms", help="the ways of a 3×3 convolution: times, errors, and whether the right one is chosen"
+    )
+    algorithms.set_defaults(run=_algorithms)
+    _add_common(algorithms)
+    algorithms.add_argument("--against", choices=("torch",), help="torch: PyTorch's errors too; default")
+
     chart = commands.add_parser("chart", help="an SVG chart of results that --json kept")
     chart.set_defaults(run=_chart, json=None)
     chart.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json", help="of kernels and of steps")
@@ -117,6 +125,14 @@ def _cold(options: argparse.Namespace) -> Any:
     from benchmarks import cold
 
     return cold.run(Options(options.threads, options.quick, options.against))
+
+
+def _algorithms(options: argparse.Namespace) -> Any:
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401  (before dlcore's thread pool starts: see `benchmarks.pytorch`)
+    from benchmarks import algorithms
+
+    return algorithms.run(Options(options.threads, options.quick, options.against))
 
 
 def _chart(options: argparse.Namespace) -> None:

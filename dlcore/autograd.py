@@ -75,10 +75,17 @@ def enable_grad() -> set_grad_enabled:
 class Version:
     """Counts in-place changes of one block of memory; a tensor shares it with its views and detached twins."""
 
-    __slots__ = ("count",)
+    __slots__ = ("_kept", "count")
 
     def __init__(self) -> None:
         self.count = 0
+        self._kept: tuple[int, Array, dict[str, Array]] | None = None
+
+    def kept(self, data: Array) -> dict[str, Array]:
+        """What was derived from `data` in its present state, and need not be derived again; empty after a change."""
+        if self._kept is None or self._kept[0] != self.count or self._kept[1] is not data:
+            self._kept = self.count, data, {}
+        return self._kept[2]
 
 
 class Edge(NamedTuple):

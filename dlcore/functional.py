@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from dlcore import ops
+from dlcore.autograd import is_grad_enabled
 from dlcore.tensor import Tensor, asarray
 from kernels.errors import ArgumentError, ShapeError
 from kernels.geometry import Padding, Size
@@ -125,7 +126,9 @@ def conv2d(
     """
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    return ops.Conv2d.apply(*inputs, activation=activation, **options)
+    # In inference the weight stays as it is: its packed form is kept with its version.
+    packed = None if is_grad_enabled() else weight.version.kept(weight.data)
+    return ops.Conv2d.apply(*inputs, activation=activation, packed=packed, **options)
 
 
 def max_pool2d(

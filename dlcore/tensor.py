@@ -31,7 +31,8 @@ class Tensor:
         requires_grad: whether `backward` shall leave a gradient in `.grad`.
 
     Attributes:
-        data: the array. Writing into it directly is not checked by autograd; the methods of Tensor are.
+        data: the array. Writing into it directly goes unnoticed: autograd does not check it, and a convolution in
+            inference may still use what it packed of the old weight. The methods of Tensor (`copy_`, …) are noticed.
         grad: after `backward`, the gradient, of the same shape; None before.
         grad_fn: the operation that computed this tensor; None for a leaf.
     """

@@ -130,6 +130,7 @@ def conv2d(
     groups: int = 1,
     activation: Literal["relu"] | None = None,
     algorithm: str = "auto",
+    packed: dict[str, Array] | None = None,
 ) -> Array:
     """Two-dimensional convolution (cross-correlation, as in all of deep learning).
 
@@ -149,6 +150,8 @@ def conv2d(
             unfolding: register tiles over the image itself), "winograd" (3×3 with stride 1, dilation 1 and one
             group: a quarter of the multiplications, rounding errors up to four times larger) or "reference" (naive
             loops).
+        packed: where the weight is kept as it was packed, for the next call: a dict, empty at first, that is given
+            again with the same weight only. For inference; in training the weight changes each time.
 
     Returns:
         (N, K, OH, OW).
@@ -177,6 +180,7 @@ def conv2d(
         groups=groups,
         activation=activation,
         algorithm=algorithm,
+        packed=packed,
     )
     return y
 

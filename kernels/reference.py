@@ -94,6 +94,7 @@ def conv2d(
     groups: int = 1,
     activation: Literal["relu"] | None = None,
     algorithm: str = "auto",
+    packed: dict[str, Array] | None = None,
 ) -> Array:
     """Cross-correlate: (N, C, H, W) with (K, C / groups, R, S) → (N, K, OH, OW)."""
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)

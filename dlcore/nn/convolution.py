@@ -29,6 +29,7 @@ class Conv2d(Module):
         dilation: distance between the taps of the window: an int or a pair.
         groups: into how many independent convolutions the channels are split.
         bias: whether a bias is added to each output channel.
+        algorithm: how it is computed, see `kernels.conv2d`; "direct" where Winograd's larger rounding errors matter.
 
     Attributes:
         weight: (out_channels, in_channels / groups, height, width).
@@ -48,6 +49,8 @@ class Conv2d(Module):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        *,
+        algorithm: str = "auto",
     ) -> None:
         super().__init__()
         if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
@@ -62,6 +65,7 @@ class Conv2d(Module):
         self.padding = padding
         self.dilation = dilation
         self.groups = groups
+        self.algorithm = algorithm
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         # Channels-last in memory, like its gradient: kernels pack it faster, and optimizers read both straight through.
         self.weight = Parameter(layout.zeros(shape, np.float32, backend.xp))
@@ -74,7 +78,7 @@ class Conv2d(Module):
     def forward(self, x: Tensor, activation: Literal["relu"] | None = None) -> Tensor:
         """(N, in_channels, H, W) → (N, out_channels, P, Q); with `activation`, relu of that in the same pass."""
         options = (self.stride, self.padding, self.dilation, self.groups)
-        return F.conv2d(x, self.weight, self.bias, *options, activation=activation)
+        return F.conv2d(x, self.weight, self.bias, *options, activation=activation, algorithm=self.algorithm)
 
     def extra_repr(self) -> str:
         """The arguments that differ from their defaults."""
@@ -84,6 +88,7 @@ class Conv2d(Module):
             ("padding", self.padding, 0),
             ("dilation", self.dilation, 1),
             ("groups", self.groups, 1),
+            ("algorithm", self.algorithm, "auto"),
         ):
             if value != default:
                 text += f", {name}={value!r}"

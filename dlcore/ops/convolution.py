@@ -33,10 +33,11 @@ class Conv2d(Function):
         bias: Array | None = None,
         *,
         activation: Literal["relu"] | None = None,
+        packed: dict[str, Array] | None = None,
         **options: Any,
     ) -> Array:
         self.options = options
-        y = kernels.conv2d(x, weight, bias, activation=activation, **options)
+        y = kernels.conv2d(x, weight, bias, activation=activation, packed=packed, **options)
         self.save(x, weight, *([y] if activation else []))
         return y
 

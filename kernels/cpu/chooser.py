@@ -10,6 +10,7 @@ Winograd's way is never chosen in float64: who asks for that wants the digits.
 import functools
 from typing import Literal, NamedTuple
 
+from kernels.cpu import narrow
 from kernels.cpu.microkernel import panel_cycles, tile_columns
 from kernels.geometry import Window
 
@@ -25,6 +26,9 @@ _WEIGHT_CYCLES = {2: 50, 4: 100}
 _DIRECT_FACTOR = {"forward": 1.2, "weight_grad": 1.6}
 #: Cycles to find a tile's pixels, in the input and in the output.
 _FIND_CYCLES = 300
+#: Cycles of correlation with few outputs: per vector of inputs, and to add up a vector's lanes.
+_NARROW_CYCLES = 0.8
+_LANE_SUM_CYCLES = 10
 #: Bytes per cycle that a core moves from and to memory.
 _BYTES_PER_CYCLE = 4.0
 
@@ -78,6 +82,9 @@ def estimate(which: Pass, N: int, C: int, K: int, window: Window, itemsize: int)
 
 def _direct(N: int, C: int, K: int, size: tuple[int, int], itemsize: int) -> float:
     rows = N * size[0]
+    if narrow.takes(C, K, itemsize):
+        vectors = -(-9 * C // (tile_columns(itemsize) // 2))
+        return rows * size[1] * K * (_NARROW_CYCLES * vectors + _LANE_SUM_CYCLES)
     tiles = rows * _panels(size[1], K, itemsize, steps=9 * C)
     return _DIRECT_FACTOR["forward"] * tiles + _moved(9 * C * K, itemsize)
 

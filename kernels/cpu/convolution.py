@@ -42,6 +42,7 @@ def conv2d(
     groups: int = 1,
     activation: Literal["relu"] | None = None,
     algorithm: str = "auto",
+    packed: dict[str, Array] | None = None,
 ) -> Array:
     """Cross-correlate: (N, C, H, W) with (K, C / groups, R, S) → (N, K, OH, OW).
 
@@ -53,10 +54,10 @@ def conv2d(
     shift = None if bias is None else compact(bias)
     if way == "winograd":
         return layout.from_channels_last(
-            winograd.forward(channels_last(x), weight, shift, activation == "relu", window, m)
+            winograd.forward(channels_last(x), weight, shift, activation == "relu", window, m, packed)
         )
     if way == "direct":
-        y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups)
+        y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups, packed)
         return layout.from_channels_last(y)
     if way == "depthwise":
         y = depthwise.forward(channels_last(x), weight, window, bias, activation == "relu")

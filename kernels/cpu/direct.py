@@ -48,16 +48,24 @@ _CHUNK_BYTES = 1 << 23
 _COLLECTED = 32
 
 
-def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, groups: int) -> Array:
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    relu: bool,
+    window: Window,
+    groups: int,
+    packed: dict[str, Array] | None = None,
+) -> Array:
     """The output, (N, OH, OW, K), from x (N, H, W, C), both C-contiguous.
 
-    The weight, (K, C / groups, R, S), may have any strides. Reads x and writes y once per block of channels; the packed
-    weight comes from cache.
+    The weight, (K, C / groups, R, S), may have any strides; `packed` keeps it, packed, for the next call. Reads x and
+    writes y once per block of channels; the packed weight comes from cache.
     """
     K, C, R, S = weight.shape
     y = memory.empty((len(x), *window.output_size, K), x.dtype)
     grouped = in_elements(weight).reshape(groups, K // groups, C, R, S)
-    _correlate(x, grouped, y, window.stride, window.dilation, (window.top, window.left), bias, relu)
+    _correlate(x, grouped, y, window.stride, window.dilation, (window.top, window.left), bias, relu, packed)
     return y
 
 
@@ -144,6 +152,7 @@ def _correlate(
     before: tuple[int, int],
     bias: Array | None,
     relu: bool,
+    packed: dict[str, Array] | None = None,
 ) -> None:
     """The correlation at the head of this file.
 
@@ -156,7 +165,9 @@ def _correlate(
         before: (top, left); negative where the first window starts inside the image.
         bias: (K,), contiguous, or None.
         relu: whether negative results become 0.
+        packed: keeps the packed weight for the next call.
     """
+    packed = {} if packed is None else packed
     if y.size == 0:
         return
     groups, K, C, R, S = weight.shape
@@ -168,25 +179,35 @@ def _correlate(
     scratch = _band_bytes(band, Q, all_channels, stride, dilation, (R, S), size)
     image, row, pixel, _ = (step // size for step in y.strides)
     parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
-    if groups == 1 and K <= narrow.MOST_OUTPUTS and 2 * C >= width // 2:
-        packed, shift = narrow.pack(weight[0]), np.zeros(K, x.dtype) if bias is None else bias
-        numbers = (address_of(y), image, row, pixel, P, Q, *stride, *dilation, *before, band, bands, size)
-        narrow.correlate_band(N * bands, x, packed, shift, numbers, relu, scratch=scratch)
+    if groups == 1 and narrow.takes(C, K, size):
+        shift = np.zeros(K, x.dtype) if bias is None else bias
+        w = packed["narrow"] = narrow.pack(weight[0], dilation[1]) if "narrow" not in packed else packed["narrow"]
+        numbers = (address_of(y), image, row, pixel, P, Q, S, *stride, *dilation, *before, band, bands, size)
+        narrow.correlate_band(N * bands, x, w, shift, numbers, relu, scratch=scratch)
         return
-    panels = -(-K // width)
-    packed = memory.zeros((groups, panels, R, S, C, width), x.dtype)
-    pack = (
-        size, address_of(weight), *(step // size for step in weight.strides), K, C, R, S,
-        address_of(packed), panels, width,
-    )  # fmt: skip
-    run_tasks(task_address(_pack_task), groups * panels, pack, parallel=packed.size >= SERIAL_WORK)
+    w = packed["direct"] = _packed(weight) if "direct" not in packed else packed["direct"]
+    panels = w.shape[1]
     blocks = -(-R * S * C // _BLOCK_STEPS)
     plan = (
         panel_address(x.dtype), size, address_of(x), H, W, all_channels, groups, K, C, R, S,
-        address_of(packed), panels, width, address_of(y), image, row, pixel, P, Q,
+        address_of(w), panels, width, address_of(y), image, row, pixel, P, Q,
         *stride, *dilation, *before, band, bands, -(-C // blocks), 0 if bias is None else address_of(bias), relu,
     )  # fmt: skip
     run_tasks(task_address(_correlate_task), N * bands, plan, parallel=parallel, scratch=scratch)
+
+
+def _packed(weight: Array) -> Array:
+    """The weight (groups, K, C, R, S), any strides, as [groups][panel][R][S][C][columns of a panel]."""
+    groups, K, C, R, S = weight.shape
+    size, width = weight.itemsize, tile_columns(weight.itemsize)
+    panels = -(-K // width)
+    packed = (memory.zeros if K % width else memory.empty)((groups, panels, R, S, C, width), weight.dtype)
+    plan = (
+        size, address_of(weight), *(step // size for step in weight.strides), K, C, R, S,
+        address_of(packed), panels, width,
+    )  # fmt: skip
+    run_tasks(task_address(_pack_task), groups * panels, plan, parallel=packed.size >= SERIAL_WORK)
+    return packed
 
 
 def phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:

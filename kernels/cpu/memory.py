@@ -18,13 +18,12 @@ from kernels.types import Array
 #: Bytes from which on blocks are kept: smaller ones the C library keeps itself.
 _LEAST_BYTES = 1 << 16
 _LINE = 64
-#: How much is kept at most, times the most that was in use at once: more than 1, because sizes differ.
-_SLACK = 2
+#: Memory that is kept though nothing lives in it, at most: what a training step of a middling network drops.
+_MOST_FREE_BYTES = 1 << 30
 
 #: For each size: blocks, and in each the offset of the first cache line.
 _blocks: dict[int, list[tuple[Array, int]]] = {}
 _lock = threading.Lock()
-_most_in_use = 0
 
 
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
@@ -79,11 +78,8 @@ def _is_free(kept: list[tuple[Array, int]], place: int) -> bool:
 
 
 def _add_block(size: int) -> None:
-    global _most_in_use
-    total = sum(size * len(kept) for size, kept in _blocks.items())
     free = sum(size for size, kept in _blocks.items() for place in range(len(kept)) if _is_free(kept, place))
-    _most_in_use = max(_most_in_use, total - free + size)
-    _drop_free(total + size - int(_SLACK * _most_in_use))
+    _drop_free(free - _MOST_FREE_BYTES)
     block = np.empty(size + _LINE, np.uint8)
     _blocks[size].append((block, -block.ctypes.data % _LINE))
 

@@ -19,8 +19,7 @@ from kernels.cpu.rows import memory_at, row_kernel
 from kernels.cpu.vectors import Vector, _call, _first_or_all, _pointer
 from kernels.types import Array
 
-#: The most outputs per pixel.
-MOST_OUTPUTS = 4
+_MOST_OUTPUTS = 4
 _WORD = ir.IntType(64)
 
 
@@ -118,12 +117,21 @@ _tile_1, _tile_2, _tile_3, _tile_4 = (_tile(_PIXELS[outputs], outputs) for outpu
 _pixel_1, _pixel_2, _pixel_3, _pixel_4 = (_tile(1, outputs) for outputs in range(1, 5))
 
 
-def pack(weight: Array) -> Array:
-    """The weight (K, C, R, S) as [K, R, S, C], each row of channels filled up to whole vectors with zeros."""
+def takes(C: int, K: int, itemsize: int) -> bool:
+    """Whether a correlation from C to K channels belongs here: few outputs, and inputs enough for the lanes."""
+    return K <= _MOST_OUTPUTS and 4 * C >= tile_columns(itemsize)
+
+
+def pack(weight: Array, dilation: int) -> Array:
+    """The weight (K, C, R, S) as [K, R, S, C], each row of channels filled up to whole vectors with zeros.
+
+    Where the taps of a row lie side by side (dilation 1), they and their channels are one row: [K, R, 1, S · C].
+    """
     K, C, R, S = weight.shape
+    rows = weight.transpose(0, 2, 3, 1).reshape((K, R, 1, S * C) if dilation == 1 else (K, R, S, C))
     lanes = tile_columns(weight.itemsize) // 2
-    packed = np.zeros((K, R, S, -(-C // lanes) * lanes), weight.dtype)
-    packed[..., :C] = weight.transpose(0, 2, 3, 1)
+    packed = np.zeros((*rows.shape[:3], -(-rows.shape[3] // lanes) * lanes), weight.dtype)
+    packed[..., : rows.shape[3]] = rows
     return packed
 
 
@@ -133,11 +141,11 @@ def correlate_band(
 ) -> None:
     """One band of output rows of one image: reads x once, and again from cache; writes y once.
 
-    `numbers` are address and strides of y (in elements), P, Q, stride, dilation, padding before, rows per band, bands.
+    `numbers` are address and strides of y (in elements), P, Q, S, stride, dilation, padding before, rows per band, bands.
     """
     _, H, W, C = x.shape
-    K, R, S, _ = packed.shape
-    y, y_image, y_row, y_pixel, P, Q, SH, SW, DH, DW, top, left, band, bands, size = numbers
+    K, R, taps, _ = packed.shape
+    y, y_image, y_row, y_pixel, P, Q, S, SH, SW, DH, DW, top, left, band, bands, size = numbers
     image, part = task // bands, task % bands
     p0, p1 = part * band, min((part + 1) * band, P)
     h0, h1 = p0 * SH - top, (p1 - 1) * SH - top + (R - 1) * DH + 1
@@ -153,6 +161,7 @@ def correlate_band(
     target, weight = memory_at(x, y + image * y_image * size, P * y_row), packed.reshape(-1)
     least = x.dtype.type(0 if relu else -np.inf)
     x_r, x_s, x_p = DH * columns * C, DW * C, SW * C
+    run = S * C if taps == 1 else C
     pixels = 8 if K == 1 else 6 if K == 2 else 4 if K == 3 else 3
     for p in range(p0, p1):
         row, to = (p - p0) * SH * columns * C, p * y_row
@@ -163,18 +172,18 @@ def correlate_band(
             at, there = row + q * x_p, to + q * y_pixel
             if step == 1:
                 if K == 1:
-                    _pixel_1(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                    _pixel_1(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
                 elif K == 2:
-                    _pixel_2(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                    _pixel_2(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
                 elif K == 3:
-                    _pixel_3(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                    _pixel_3(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
                 else:
-                    _pixel_4(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                    _pixel_4(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
             elif K == 1:
-                _tile_1(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                _tile_1(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
             elif K == 2:
-                _tile_2(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                _tile_2(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
             elif K == 3:
-                _tile_3(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                _tile_3(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
             else:
-                _tile_4(source, at, x_r, x_s, x_p, weight, R, S, C, target, there, y_pixel, shift, least)
+                _tile_4(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)

@@ -85,9 +85,20 @@ _gradient_4, _gradient_2 = square_map(_A4.T.tolist()), square_map(_A2.T.tolist()
 _sum_4, _sum_2 = square_map(_G4.T.tolist()), square_map(_G2.T.tolist())
 
 
-def forward(x: Array, weight: Array, bias: Array | None, relu: bool, window: Window, m: int) -> Array:
-    """The output, (N, P, Q, K), from x (N, H, W, C), C-contiguous, and the weight (K, C, 3, 3), any strides."""
-    return _correlate(x, weight, window.output_size, (window.top, window.left), bias, relu, m)
+def forward(
+    x: Array,
+    weight: Array,
+    bias: Array | None,
+    relu: bool,
+    window: Window,
+    m: int,
+    packed: dict[str, Array] | None = None,
+) -> Array:
+    """The output, (N, P, Q, K), from x (N, H, W, C), C-contiguous, and the weight (K, C, 3, 3), any strides.
+
+    `packed` keeps the transformed weight for the next call.
+    """
+    return _correlate(x, weight, window.output_size, (window.top, window.left), bias, relu, m, packed)
 
 
 def input_grad(dy: Array, weight: Array, window: Window, m: int) -> Array:
@@ -131,21 +142,19 @@ def _correlate(
     bias: Array | None,
     relu: bool,
     m: int,
+    packed: dict[str, Array] | None = None,
 ) -> Array:
     """The correlation of x (N, H, W, C), which begins `before` the image, with the weight (K, C, 3, 3)."""
-    (K, channels), size, width = weight.shape[:2], x.itemsize, tile_columns(x.itemsize)
+    K, size, width = len(weight), x.itemsize, tile_columns(x.itemsize)
     y = memory.empty((len(x), *output_size, max(K, width // 2)), x.dtype)
     if y.size == 0:
         return y[..., :K]
     x = _widened(x, width // 2)
     C, elements, panels = x.shape[3], (m + 2) ** 2, -(-K // width)
-    u = memory.empty((elements, _plane(panels * C * width, size)), x.dtype)
-    if channels < C:
-        u.fill(0)
-    weight = in_elements(weight)
-    strides = tuple(step // size for step in weight.strides)
-    layout = (address_of(weight), *strides, K, channels, C, width, size)
-    _transform_weight(panels, u, layout, m, scratch=9 * channels * width * size)
+    packed = {} if packed is None else packed
+    u = packed.get(f"winograd {m}")
+    if u is None:
+        u = packed[f"winograd {m}"] = _transformed(weight, C, panels, m)
     shift = np.zeros(panels * width, x.dtype)
     if bias is not None:
         shift[:K] = bias
@@ -158,6 +167,19 @@ def _correlate(
     tasks = -(-len(x) * tiles[0] * tiles[1] // block)
     _correlate_block(tasks, x, u, shift, y, numbers, relu, m, scratch=scratch)
     return y if y.shape[3] == K else np.ascontiguousarray(y[..., :K])
+
+
+def _transformed(weight: Array, C: int, panels: int, m: int) -> Array:
+    """U of a weight (K, channels ≤ C, 3, 3) with any strides: [elements][panel][C][columns of a panel]."""
+    (K, channels), size, width = weight.shape[:2], weight.itemsize, tile_columns(weight.itemsize)
+    u = memory.empty(((m + 2) ** 2, _plane(panels * C * width, size)), weight.dtype)
+    if channels < C:
+        u.fill(0)
+    weight = in_elements(weight)
+    strides = tuple(step // size for step in weight.strides)
+    layout = (address_of(weight), *strides, K, channels, C, width, size)
+    _transform_weight(panels, u, layout, m, scratch=9 * channels * width * size)
+    return u
 
 
 def _widened(x: Array, lanes: int) -> Array:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import dlcore as dl
-from dlcore import nn
+from dlcore import functional as F
+from dlcore import nn, optim
 from tests.tolerances import assert_close
 
 IMAGES, VECTORS = (3, 4, 7, 6), (5, 4)
@@ -183,3 +184,27 @@ def test_they_are_noticed_as_a_change_by_a_graph_of_evaluation(backend: dl.backe
     layer.train()(dl.randn(4, 2))
     with pytest.raises(dl.GraphError, match="modified in place"):
         y.backward()
+
+
+@pytest.mark.parametrize("kernel_size", [3, 5])
+def test_packed_weights_of_inference_follow_every_change(backend: dl.backend.Backend, kernel_size: int) -> None:
+    layer = nn.Conv2d(16, 16, kernel_size, padding=1)
+    x = dl.randn(2, 16, 12, 12)
+
+    def infer() -> np.ndarray:
+        with dl.no_grad():
+            return layer(x).numpy()
+
+    def expected() -> np.ndarray:
+        return F.conv2d(x, dl.tensor(layer.weight.numpy()), layer.bias, padding=1).numpy()
+
+    np.testing.assert_array_equal(infer(), infer())
+    nn.init.normal_(layer.weight)
+    np.testing.assert_array_equal(infer(), expected())
+    layer(x).sum().backward()
+    optim.SGD(layer.parameters(), lr=1.0).step()
+    np.testing.assert_array_equal(infer(), expected())
+    layer.load_state_dict({name: array + 1 for name, array in layer.state_dict().items()})
+    np.testing.assert_array_equal(infer(), expected())
+    layer.weight.data = layer.weight.data * 2
+    np.testing.assert_array_equal(infer(), expected())
