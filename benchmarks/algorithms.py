@@ -131,7 +131,8 @@ def compare(layer: tuple[int, int, int, int, int], action: str, seconds: float) 
         call()
     samples = timing.interleave(list(calls.values()), seconds)
     few_x, few_dy = x[:_IMAGES], dy[:_IMAGES]
-    exact = _call(Way("direct"), action, *(a.astype(np.float64) for a in (few_x, few_dy, weight)), window)()
+    wide_x, wide_dy, wide_weight = (array.astype(np.float64) for array in (few_x, few_dy, weight))
+    exact = _call(Way("direct"), action, wide_x, wide_dy, wide_weight, window)()
     results = {_name(way): _call(way, action, few_x, few_dy, weight, window)() for way in ways}
     if (theirs := _in_torch(action, few_x, few_dy, weight, padding)) is not None:
         results["PyTorch"] = theirs
@@ -152,15 +153,15 @@ def _name(way: Way) -> str:
 
 def _call(way: Way, action: str, x: Array, dy: Array, weight: Array, window: Window) -> Callable[[], Array]:
     """A call of one way; results are NHWC, or (K, R, S, C)."""
-    blocks = [layout.channels_last(array) for array in (x, dy)]
+    x_block, dy_block = layout.channels_last(x), layout.channels_last(dy)
     C, shape = x.shape[1], cast("tuple[int, int, int, int]", weight.shape)
     calls: dict[tuple[bool, str], Callable[[], Array]] = {
-        (True, FORWARD): lambda: direct.forward(blocks[0], weight, None, False, window, 1),
-        (True, INPUT_GRAD): lambda: direct.input_grad(blocks[1], weight, C, window, 1),
-        (True, PASSES[2]): lambda: direct.weight_grad(*blocks, shape, window, 1),
-        (False, FORWARD): lambda: winograd.forward(blocks[0], weight, None, False, window, way.m),
-        (False, INPUT_GRAD): lambda: winograd.input_grad(blocks[1], weight, window, way.m),
-        (False, PASSES[2]): lambda: winograd.weight_grad(*blocks, window, way.m),
+        (True, FORWARD): lambda: direct.forward(x_block, weight, None, False, window, 1),
+        (True, INPUT_GRAD): lambda: direct.input_grad(dy_block, weight, C, window, 1),
+        (True, PASSES[2]): lambda: direct.weight_grad(x_block, dy_block, shape, window, 1),
+        (False, FORWARD): lambda: winograd.forward(x_block, weight, None, False, window, way.m),
+        (False, INPUT_GRAD): lambda: winograd.input_grad(dy_block, weight, window, way.m),
+        (False, PASSES[2]): lambda: winograd.weight_grad(x_block, dy_block, window, way.m),
     }
     return calls[way.algorithm == "direct", action]
 

@@ -1,7 +1,7 @@
 """Which implementation serves a call: decided by the type of its arrays, loaded when first needed."""
 
-from collections.abc import Mapping
 import functools
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numba import carray
 
-from kernels.cpu.arrays import in_elements
 from kernels.cpu import memory, narrow
+from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block, copy_with_border
 from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
 from kernels.cpu.rows import memory_at, row_kernel

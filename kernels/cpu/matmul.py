@@ -163,7 +163,7 @@ def _multiply_task(plan: Any, task: int, scratch: int) -> None:
     first_row, last_row = row_task * task_rows, min((row_task + 1) * task_rows, M)
     first_panel, last_panel = panel_task * panels // panel_tasks, (panel_task + 1) * panels // panel_tasks
 
-    block_rows, group_panels = min(_BLOCK_ROWS, last_row - first_row), min(_GROUP_PANELS, last_panel - first_panel)
+    block_rows = min(_BLOCK_ROWS, last_row - first_row)
     pitch = length + _ROW_GAP
     packed_a = scratch
     packed_b = scratch + block_rows * pitch * size * pack_a

@@ -24,7 +24,7 @@ _WORD = ir.IntType(64)
 
 
 def _tile(pixels: int, outputs: int) -> Any:
-    """Compiled code for a tile: for its pixels p and outputs o,
+    """Compiled code for a tile of pixels p and outputs o.
 
         y[to + p · y_p + o] = max(shift[o] + Σ_r Σ_s Σ_c x[at + r · x_r + s · x_s + p · x_p + c] · w[o, r, s, c], least)
 
@@ -40,7 +40,7 @@ def _tile(pixels: int, outputs: int) -> Any:
         result = types.void(x, word, word, word, word, w, word, word, word, y, word, word, shift, x.dtype)
 
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-            x, at, x_r, x_s, x_p, w, R, S, C, y, to, y_p, shift, least = arguments
+            _, at, x_r, x_s, x_p, _, R, S, C, _, to, y_p, _, least = arguments
 
             def address(array: int, index: ir.Value, count: int = kind.lanes) -> ir.Value:
                 return _pointer(context, builder, signature.args[array], arguments[array], index, count)
@@ -119,7 +119,7 @@ _pixel_1, _pixel_2, _pixel_3, _pixel_4 = (_tile(1, outputs) for outputs in range
 
 def takes(C: int, K: int, itemsize: int) -> bool:
     """Whether a correlation from C to K channels belongs here: few outputs, and inputs enough for the lanes."""
-    return K <= _MOST_OUTPUTS and 4 * C >= tile_columns(itemsize)
+    return K <= _MOST_OUTPUTS and tile_columns(itemsize) <= 4 * C
 
 
 def pack(weight: Array, dilation: int) -> Array:
@@ -141,7 +141,8 @@ def correlate_band(
 ) -> None:
     """One band of output rows of one image: reads x once, and again from cache; writes y once.
 
-    `numbers` are address and strides of y (in elements), P, Q, S, stride, dilation, padding before, rows per band, bands.
+    `numbers` are address and strides of y (in elements), P, Q, S, stride, dilation, padding before, rows per band,
+    bands and the size of an element.
     """
     _, H, W, C = x.shape
     K, R, taps, _ = packed.shape

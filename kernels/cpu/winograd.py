@@ -45,6 +45,8 @@ _CHUNK_BYTES = 1 << 22
 #: Output channels of a part of the sums, and its bytes, at least.
 _PART_COLUMNS = 64
 _PART_BYTES = 1 << 20
+#: Few blocks come in multiples of this, so that neither thread of two or four has more than the others.
+_EVEN = 4
 _LINE = 64
 
 
@@ -121,9 +123,10 @@ def weight_grad(x: Array, dy: Array, window: Window, m: int) -> Array:
     parts = max(1, min(columns // _PART_COLUMNS, elements * x.shape[3] * columns * size // _PART_BYTES))
     parts = parts if dy.shape[3] % width == 0 else 1  # a last part narrower than a vector would read beyond dy
     pitches = _pitch(x.shape[3], size), -(-columns // (parts * width)) * width
-    block = _tiles_per_block(sum(pitches) * elements * size)
+    chunks = max(1, min(_CHUNKS, _CHUNK_BYTES // (elements * x.shape[3] * columns * size)))
+    block = _tiles_per_block(count, sum(pitches) * elements * size)
     blocks = -(-count // block)
-    chunks = max(1, min(_CHUNKS, blocks, _CHUNK_BYTES // (elements * x.shape[3] * columns * size)))
+    chunks = min(chunks // _EVEN * _EVEN or chunks, blocks)
     sums = memory.empty((chunks, elements, x.shape[3], columns), x.dtype)
     planes = _plane(block * pitches[0], size), _plane(block * pitches[1], size)
     scratch = elements * (sum(planes) + 1) * size + (x.shape[3] + dy.shape[3]) * size
@@ -160,12 +163,12 @@ def _correlate(
         shift[:K] = bias
     tiles = (-(-y.shape[1] // m), -(-y.shape[2] // m))
     pitches = _pitch(C, size), panels * width
-    block = _tiles_per_block(sum(pitches) * elements * size)
+    count = len(x) * tiles[0] * tiles[1]
+    block = _tiles_per_block(count, sum(pitches) * elements * size)
     planes = _plane(block * pitches[0], size), _plane(block * pitches[1], size)
     scratch = elements * (sum(planes) + 1) * size + (C + y.shape[3]) * size
     numbers = (*tiles, *before, block, panels, width, *pitches, *planes, panel_address(x.dtype), size)
-    tasks = -(-len(x) * tiles[0] * tiles[1] // block)
-    _correlate_block(tasks, x, u, shift, y, numbers, relu, m, scratch=scratch)
+    _correlate_block(-(-count // block), x, u, shift, y, numbers, relu, m, scratch=scratch)
     return y if y.shape[3] == K else np.ascontiguousarray(y[..., :K])
 
 
@@ -191,8 +194,13 @@ def _widened(x: Array, lanes: int) -> Array:
     return wide
 
 
-def _tiles_per_block(bytes_per_tile: int) -> int:
-    return max(_LEAST_ROWS, _BLOCK_BYTES // (bytes_per_tile * WIDE_ROWS)) * WIDE_ROWS
+def _tiles_per_block(tiles: int, bytes_per_tile: int) -> int:
+    """So many that V and M stay in cache; and of few blocks, a number that threads can share evenly."""
+    block = max(_LEAST_ROWS, _BLOCK_BYTES // (bytes_per_tile * WIDE_ROWS)) * WIDE_ROWS
+    blocks = -(-tiles // block)
+    if 1 < blocks < 8 * _EVEN:
+        block = -(-tiles // (-(-blocks // _EVEN) * _EVEN))
+    return block
 
 
 def _pitch(channels: int, size: int) -> int:
