@@ -117,7 +117,7 @@ def _link_symbols() -> None:
 
 
 class ParallelKernel:
-    """A kernel with `prange` loops; each call runs on `threads.get_num_threads()` threads.
+    """A kernel with `prange` loops; each call runs on `threads.get_num_threads()` threads, or as many as `on` says.
 
     In a forked child, where the pool is unusable, the same function compiled without threads runs instead.
     """
@@ -129,9 +129,13 @@ class ParallelKernel:
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the kernel; it takes positional arguments only."""
+        return self.on(threads.get_num_threads(), *arguments)
+
+    def on(self, count: int, *arguments: Any) -> Any:
+        """Run the kernel on at most `count` threads."""
         if threads.must_run_serially():
             return self._serial(*arguments)
-        return threads.launch(self.dispatcher, arguments)
+        return threads.launch(self.dispatcher, arguments, count)
 
     @functools.cached_property
     def _serial(self) -> Any:

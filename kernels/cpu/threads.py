@@ -127,10 +127,9 @@ def must_run_serially() -> bool:
     return _forked_after_start
 
 
-def launch(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Call the compiled parallel `kernel` on `get_num_threads()` threads; costs about a microsecond more."""
+def launch(kernel: Callable[..., Any], arguments: tuple[Any, ...], count: int) -> Any:
+    """Call the compiled parallel `kernel` on at most `count` threads; costs about a microsecond more."""
     pool = _pool or _start_pool()
-    count = get_num_threads()
     if pool.widest is not None and count > pool.widest:
         count = pool.widest
     with pool.lock:
