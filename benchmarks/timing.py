@@ -15,6 +15,7 @@ _TURN_SECONDS = 0.01
 #: At least so many turns; of calls that take long, at least so many.
 _LEAST_TURNS, _LEAST_SLOW_TURNS = 5, 2
 _SLOW_SECONDS = 1.0
+_LONG_CALL_SECONDS = 0.3
 #: Other threads are taken to be asleep once they use less than this share of a core.
 _ASLEEP = 0.2
 _LONGEST_WAIT = 0.25
@@ -56,9 +57,10 @@ class Timing:
 def interleave(calls: Sequence[Callable[[], object]], seconds: float) -> list[list[float]]:
     """Time `calls` in turns, A B C A B C …, until each has run for `seconds` and had its least number of turns.
 
-    Taking turns lets a slow spell of the machine fall on all of them. A turn is one call, or as many as fit into
-    10 ms; of several the first is not counted, for it finds the caches full of the others' data. Before each turn the
-    threads of the turn before have gone to sleep. Every call must have been warmed up before.
+    Taking turns lets a slow spell of the machine fall on all of them. A turn is two calls, or as many as fit into
+    10 ms; the first is not counted, for it finds the caches full of the others' data and its threads asleep. (A call of
+    more than 0.3 s is a turn by itself.) Before each turn the threads of the turn before have gone to sleep. Every call
+    must have been warmed up before.
 
     Returns:
         For each call, the seconds that its single runs took.
@@ -83,9 +85,10 @@ def _least_turns(spent: float) -> int:
 
 
 def _turn(call: Callable[[], object]) -> list[float]:
+    """The seconds of each call: at least two, so that every contender's first can be left out, unless one is long."""
     taken: list[float] = []
     turn_began = ended = time.perf_counter()
-    while not taken or ended - turn_began < _TURN_SECONDS:
+    while not taken or ended - turn_began < _TURN_SECONDS or (len(taken) == 1 and taken[0] < _LONG_CALL_SECONDS):
         began = time.perf_counter()
         call()
         ended = time.perf_counter()

@@ -81,6 +81,17 @@ class Version:
         self.count = 0
         self._kept: tuple[int, Array, dict[str, Array]] | None = None
 
+    def changed(self) -> None:
+        """Count a change that was made."""
+        self.count += 1
+        self._kept = None
+
+    def __getstate__(self) -> int:
+        return self.count  # what is kept belongs to this process
+
+    def __setstate__(self, count: int) -> None:
+        self.count, self._kept = count, None
+
     def kept(self, data: Array) -> dict[str, Array]:
         """What was derived from `data` in its present state, and need not be derived again; empty after a change."""
         if self._kept is None or self._kept[0] != self.count or self._kept[1] is not data:

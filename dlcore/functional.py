@@ -127,7 +127,8 @@ def conv2d(
     options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
     inputs = (x, weight) if bias is None else (x, weight, bias)
     # In inference the weight stays as it is: its packed form is kept with its version.
-    packed = None if is_grad_enabled() else weight.version.kept(weight.data)
+    keeps = isinstance(weight, Tensor) and not is_grad_enabled()
+    packed = weight.version.kept(weight.data) if keeps else None
     return ops.Conv2d.apply(*inputs, activation=activation, packed=packed, **options)
 
 
@@ -245,8 +246,8 @@ def batch_norm(
     running = None
     if running_mean is not None and running_var is not None:
         running = (running_mean.data, running_var.data, momentum)
-        running_mean.version.count += 1
-        running_var.version.count += 1
+        running_mean.version.changed()
+        running_var.version.changed()
     return ops.BatchNorm.apply(x, weight, bias, eps=eps, running=running, activation=activation)
 
 

@@ -178,7 +178,7 @@ class Tensor:
         if array.shape != self.shape:
             raise ShapeError(f"copy_: values have shape {array.shape} but the tensor has {self.shape}")
         self.data[...] = array
-        self.version.count += 1
+        self.version.changed()
         return self
 
     # ---- arithmetic -------------------------------------------------------------------------------------------------

@@ -148,10 +148,11 @@ def conv2d(
         algorithm: "auto" (what a model of the cost finds fastest; in float32 that can be Winograd's, in float64 it is
             not); "gemm" (always matrix products over unfolded windows); or, for NumPy arrays, "direct" (no
             unfolding: register tiles over the image itself), "winograd" (3×3 with stride 1, dilation 1 and one
-            group: a quarter of the multiplications, rounding errors up to four times larger) or "reference" (naive
-            loops).
+            group: a quarter of the multiplications, rounding errors up to four times larger, and an infinity or NaN
+            spreads over the 4×4 outputs computed with it) or "reference" (naive loops).
         packed: where the weight is kept as it was packed, for the next call: a dict, empty at first, that is given
-            again with the same weight only. For inference; in training the weight changes each time.
+            again with the same weight only (other options may change). For inference: in training the weight
+            changes each time.
 
     Returns:
         (N, K, OH, OW).

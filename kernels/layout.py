@@ -37,6 +37,11 @@ def from_channels_last(block: Array) -> Array:
     return block.transpose(0, block.ndim - 1, *range(1, block.ndim - 1))
 
 
+def same_order(a: Array, b: Array) -> bool:
+    """Whether elements of two arrays of one shape lie in the same order; strides of axes of length 1 mean nothing."""
+    return all(one == two for one, two, length in zip(a.strides, b.strides, a.shape, strict=True) if length > 1)
+
+
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike, xp: Any = np) -> Array:
     """An uninitialised (N, C, H, W) array in channels-last memory."""
     N, C, H, W = shape

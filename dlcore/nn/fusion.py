@@ -1,4 +1,4 @@
-"""Layers that are computed together: the same results, bit for bit, with fewer passes over memory.
+"""Layers that are computed together: the same results with fewer passes over memory.
 
 `Sequential` looks for two patterns:
 
@@ -6,7 +6,7 @@
 * ReLU followed by max pooling: the maximum of rectified numbers is the rectified maximum, so ReLU comes second, where
   there are fewer numbers. The gradient is the same too: it goes to the first largest, if that is above 0.
 
-Only the layers' own classes are joined: a subclass may do something else.
+Only the layers' own classes are joined: a subclass, or a layer with a `forward` of its own, may do something else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -29,15 +29,20 @@ def fused(layers: Sequence[Module]) -> Iterator[Callable[[Tensor], Tensor]]:
     remaining = list(reversed(layers))
     while remaining:
         layer = remaining.pop()
-        following = [type(other) for other in reversed(remaining[-2:])]
-        if type(layer) is ReLU and following[:1] == [MaxPool2d]:
+        kind, *following = [_kind(other) for other in (layer, *reversed(remaining[-2:]))]
+        if kind is ReLU and following[:1] == [MaxPool2d]:
             yield remaining.pop()
             yield layer
-        elif type(layer) in _RECTIFYING and following[:1] == [ReLU] and following != [ReLU, MaxPool2d]:
+        elif kind in _RECTIFYING and following[:1] == [ReLU] and following != [ReLU, MaxPool2d]:
             remaining.pop()
             yield _rectified(layer)
         else:
             yield layer
+
+
+def _kind(layer: Module) -> type[Module] | None:
+    """The class that says what the layer does; None where the object itself says something else."""
+    return None if "forward" in vars(layer) else type(layer)
 
 
 def _rectified(layer: Module) -> Callable[[Tensor], Tensor]:

@@ -68,14 +68,14 @@ class Linear(Fused):
         check_linear(x, weight, bias)
         self.activation = activation
         y = kernels.matmul(_rows(x), weight.T, bias, activation=activation).reshape(*x.shape[:-1], weight.shape[0])
-        self.save(x, weight, *([] if bias is None else [bias]), y)
+        self.save(x, weight, *([] if bias is None else [bias]), *([] if activation is None else [y]))
         return y
 
     def backward_arrays(self, grad_output: Array) -> tuple[Array | None, ...]:
-        x, weight, *_, y = (tensor.data for tensor in self.saved)
+        x, weight, *others = (tensor.data for tensor in self.saved)
         needs_x, needs_weight, *needs_bias = self.needs_input_grad
         if self.activation is not None:
-            grad_output = kernels.relu_grad(grad_output, y)
+            grad_output = kernels.relu_grad(grad_output, others[-1])
         rows = _rows(grad_output)
         return (
             kernels.matmul(rows, weight).reshape(x.shape) if needs_x else None,

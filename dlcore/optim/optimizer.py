@@ -11,6 +11,7 @@ from dlcore import backend
 from dlcore.backend import Backend
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
+from kernels.layout import same_order
 from kernels.types import Array
 
 
@@ -81,7 +82,6 @@ class Optimizer:
             w, gradient, owner = parameter.data, parameter.grad.data, parameter.backend
             for slot in self.slots:
                 state[slot] = _beside(owner, w, state.get(slot))
-            parameter.version.count += 1
             if is_formula:
                 arrays = [w, gradient, *[state[slot] for slot in self.slots]]
                 together.setdefault(owner, []).append((self.steps[number], arrays))
@@ -91,6 +91,9 @@ class Optimizer:
             self.update(owner.xp, w, gradient, state, self.steps[number])
         for parameters in together.values():
             self._run_formula(parameters)
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.version.changed()
 
     def _run_formula(self, parameters: list[tuple[int, list[Array]]]) -> None:
         """The formula, for parameters of one backend: the number of the step, and the arrays."""
@@ -157,7 +160,7 @@ def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:
     """What is kept for w, brought to w's backend, type and memory layout: `net.to` and `astype` move it along."""
     if kept is None:
         return owner.xp.zeros_like(w)
-    if kept.dtype == w.dtype and kept.strides == w.strides and backend.of(kept) is owner:
+    if kept.dtype == w.dtype and same_order(kept, w) and backend.of(kept) is owner:
         return kept
     moved: Array = owner.xp.empty_like(w)
     moved[...] = owner.asarray(kept)

@@ -2,7 +2,7 @@
 
 Depthwise convolution has a way of its own, and 1×1 with stride 1 is one matrix product. For the rest this is a small
 model of the cycles that one core spends, in which the microkernel's tiles are counted and the rest is a few constants
-per vector. `python -m benchmarks chooser` holds it against measured times.
+per vector. `python -m benchmarks algorithms` holds it against measured times.
 
 Winograd's way is never chosen in float64: who asks for that wants the digits.
 """

@@ -181,11 +181,13 @@ def _correlate(
     parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
     if groups == 1 and narrow.takes(C, K, size):
         shift = np.zeros(K, x.dtype) if bias is None else bias
-        w = packed["narrow"] = narrow.pack(weight[0], dilation[1]) if "narrow" not in packed else packed["narrow"]
+        key = f"narrow {dilation[1] == 1}"
+        w = packed[key] = narrow.pack(weight[0], dilation[1]) if key not in packed else packed[key]
         numbers = (address_of(y), image, row, pixel, P, Q, S, *stride, *dilation, *before, band, bands, size)
         narrow.correlate_band(N * bands, x, w, shift, numbers, relu, scratch=scratch)
         return
-    w = packed["direct"] = _packed(weight) if "direct" not in packed else packed["direct"]
+    key = f"direct {groups}"
+    w = packed[key] = _packed(weight) if key not in packed else packed[key]
     panels = w.shape[1]
     blocks = -(-R * S * C // _BLOCK_STEPS)
     plan = (

@@ -17,6 +17,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -100,6 +101,7 @@ def _compile_c_function(function: Callable[..., Any], signature: Any) -> int:
 
 _c_functions: list[CFunc] = []
 _symbols: list[tuple[str, Callable[..., Any], Any]] = []
+_symbols_lock = threading.Lock()
 
 
 def add_symbol(name: str, function: Callable[..., Any], signature: Any) -> None:
@@ -111,9 +113,11 @@ def add_symbol(name: str, function: Callable[..., Any], signature: Any) -> None:
 
 
 def _link_symbols() -> None:
-    while _symbols:
-        name, function, signature = _symbols.pop()
-        llvmlite.binding.add_symbol(name, _compile_c_function(function, signature))
+    with _symbols_lock:
+        while _symbols:
+            name, function, signature = _symbols[-1]
+            llvmlite.binding.add_symbol(name, _compile_c_function(function, signature))
+            _symbols.pop()  # now that it is known: an interruption before leaves it here for the next time
 
 
 class ParallelKernel:
@@ -200,7 +204,8 @@ def _cache_base() -> Path:
 def _cache_key() -> str:
     """A hash of all that compiled code depends on: sources, processor, vector width, compiler versions."""
     state = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    here = Path(__file__).parent
+    for source in sorted([*here.glob("*.py"), *here.parent.glob("*.py")]):
         state.update(source.name.encode() + b"\0" + source.read_bytes())
     versions = [numba.__version__, llvmlite.__version__, sys.version]
     processor = [host.cpu_name(), *sorted(host.cpu_features()), str(host.vector_bits())]

@@ -96,7 +96,8 @@ def matmul(
 def _finish(c: Array, bias: Array | None, relu: bool) -> None:
     """What the panels do themselves where they form the whole sum."""
     if bias is not None:
-        c += bias
+        with np.errstate(over="ignore", invalid="ignore"):
+            c += bias
     if relu:
         np.maximum(c, 0, out=c)
 

@@ -163,7 +163,7 @@ def correlate_band(
     least = x.dtype.type(0 if relu else -np.inf)
     x_r, x_s, x_p = DH * columns * C, DW * C, SW * C
     run = S * C if taps == 1 else C
-    pixels = 8 if K == 1 else 6 if K == 2 else 4 if K == 3 else 3
+    pixels = _PIXELS[K]
     for p in range(p0, p1):
         row, to = (p - p0) * SH * columns * C, p * y_row
         # The last tile of a row begins sooner, and computes some pixels again; a row shorter than a tile goes singly.

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from kernels.cpu import memory
 from kernels.cpu.jit import compile_c_function, jit
-from kernels.cpu.threads import get_num_threads
+from kernels.cpu.threads import get_num_threads, must_run_serially
 from kernels.types import Array
 
 #: Multiply-adds below which starting threads costs more than they save, about 5 µs of one core's work.
@@ -43,6 +43,7 @@ def run_tasks(task: int, count: int, plan: Sequence[int], *, parallel: bool, scr
     With `parallel`, numbers are spread over the threads, neighbours to the same one. Each thread has `scratch` bytes,
     which hold at first what was left in them.
     """
+    parallel = parallel and not must_run_serially()
     workers = get_num_threads() if parallel else 1
     memory_of_threads, share, at = None, 0, 0
     if scratch:

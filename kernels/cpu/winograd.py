@@ -123,6 +123,7 @@ def weight_grad(x: Array, dy: Array, window: Window, m: int) -> Array:
     parts = max(1, min(columns // _PART_COLUMNS, elements * x.shape[3] * columns * size // _PART_BYTES))
     parts = parts if dy.shape[3] % width == 0 else 1  # a last part narrower than a vector would read beyond dy
     pitches = _pitch(x.shape[3], size), -(-columns // (parts * width)) * width
+    parts = -(-columns // pitches[1])
     chunks = max(1, min(_CHUNKS, _CHUNK_BYTES // (elements * x.shape[3] * columns * size)))
     block = _tiles_per_block(count, sum(pitches) * elements * size)
     blocks = -(-count // block)

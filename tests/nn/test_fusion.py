@@ -57,6 +57,13 @@ def test_subclasses_are_left_alone() -> None:
     assert list(fused([convolution, own, pool])) == [convolution, own, pool]
 
 
+def test_a_layer_with_a_forward_of_its_own_is_asked() -> None:
+    convolution, relu, seen = nn.Conv2d(1, 2, 3), nn.ReLU(), []
+    relu.forward = lambda x: seen.append(x) or x  # type: ignore[func-returns-value, method-assign]
+    nn.Sequential(convolution, relu)(dl.randn(1, 1, 5, 5))
+    assert len(seen) == 1
+
+
 def test_a_summary_still_shows_every_layer() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
     assert [row.layer.partition("(")[0] for row in network.summary((1, 8, 8)).rows] == ["Conv2d", "ReLU", "MaxPool2d"]

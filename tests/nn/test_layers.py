@@ -1,5 +1,6 @@
 """Layers: against PyTorch's of the same names with the same weights, and what each says of itself and refuses."""
 
+import pickle
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -208,3 +209,21 @@ def test_packed_weights_of_inference_follow_every_change(backend: dl.backend.Bac
     np.testing.assert_array_equal(infer(), expected())
     layer.weight.data = layer.weight.data * 2
     np.testing.assert_array_equal(infer(), expected())
+    assert pickle.loads(pickle.dumps(layer.weight)).version._kept is None  # it holds for this processor only
+
+
+def test_one_weight_under_different_options_in_inference(backend: dl.backend.Backend) -> None:
+    weight, narrow = dl.randn(8, 4, 5, 5), dl.randn(1, 16, 3, 3)
+    four, eight, sixteen = dl.randn(2, 4, 9, 9), dl.randn(2, 8, 9, 9), dl.randn(2, 16, 9, 9)
+    calls = [
+        lambda: F.conv2d(four, weight),
+        lambda: F.conv2d(eight, weight, groups=2),
+        lambda: F.conv2d(sixteen, narrow),
+        lambda: F.conv2d(sixteen, narrow, dilation=2),
+        lambda: F.conv2d(four, weight.data),
+    ]
+    expected = [call().numpy() for call in calls]
+    with dl.no_grad():
+        for _ in range(2):
+            for call, wanted in zip(calls, expected, strict=True):
+                np.testing.assert_array_equal(call().numpy(), wanted)

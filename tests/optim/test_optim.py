@@ -4,12 +4,14 @@ import copy
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 import dlcore as dl
-from dlcore import optim
+import kernels
+from dlcore import nn, optim
 from tests.tolerances import assert_close
 
 #: class, options, class in PyTorch, options there
@@ -289,3 +291,26 @@ def test_state_follows_parameters_to_another_dtype(backend: dl.backend.Backend) 
         kept = [array for state in optimizer.state_dict()["state"] for array in state.values()]
         assert {array.dtype.name for array in kept} == {dtype}
         assert all(abs(array).max() > 0 for array in kept)
+
+
+@pytest.mark.parametrize("shape", [(16, 1, 3, 3), (8, 16, 1, 1), (32, 1, 5, 5), (4, 3, 3, 3)])
+def test_every_convolution_weight_is_part_of_the_one_compiled_pass(shape: tuple[int, ...]) -> None:
+    weight = nn.Conv2d(shape[1], shape[0], shape[2]).weight
+    optimizer = optim.Adam([weight])
+    weight.grad = dl.tensor(np.ones(shape, np.float32))
+    with patch("kernels.cpu.optimizers.step_on_arrays") as one_by_one:
+        optimizer.step()
+        kept = optimizer.state_dict()["state"][0]
+        optimizer.step()
+    assert not one_by_one.called
+    assert all(array is kept[name] for name, array in optimizer.state_dict()["state"][0].items())
+
+
+def test_a_formula_that_looks_outside_is_refused() -> None:
+    scale = 2.0
+
+    def formula(w: Any, g: Any) -> tuple[Any, ...]:
+        return (w - scale * g,)
+
+    with pytest.raises(dl.ArgumentError, match="uses scale from outside"):
+        kernels.optimizer_step(formula, [[np.ones(3, np.float32), np.ones(3, np.float32)]], [()])
