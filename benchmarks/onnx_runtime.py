@@ -114,6 +114,8 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads.get_num_threads()
         options.inter_op_num_threads = 1
+        # Its threads may spin while it works; afterwards they would take the cores of whoever comes next.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         session: Session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )

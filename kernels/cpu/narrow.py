@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from kernels.cpu.blocks import copy_with_border
 from kernels.cpu.microkernel import tile_columns
 from kernels.cpu.rows import memory_at, row_kernel
-from kernels.cpu.vectors import Vector, _call, _first_or_all, _pointer
+from kernels.cpu.vectors import Vector, call_code, load_code, pointer_code
 from kernels.types import Array
 
 _MOST_OUTPUTS = 4
@@ -43,7 +43,7 @@ def _tile(pixels: int, outputs: int) -> Any:
             _, at, x_r, x_s, x_p, _, R, S, C, _, to, y_p, _, least = arguments
 
             def address(array: int, index: ir.Value, count: int = kind.lanes) -> ir.Value:
-                return _pointer(context, builder, signature.args[array], arguments[array], index, count)
+                return pointer_code(context, builder, signature.args[array], arguments[array], index, count)
 
             def element(array: int, index: ir.Value) -> ir.Value:
                 pointer = address(array, index, 1)
@@ -71,10 +71,10 @@ def _tile(pixels: int, outputs: int) -> Any:
                     if count is None:
                         values = builder.load(pointer, align=align)
                     else:
-                        values = _first_or_all(builder, types.int64, count, kind, pointer)
+                        values = load_code(builder, types.int64, count, kind, pointer)
                     for o in range(outputs):
                         factors = [values, rows[o], builder.load(sums[p, o])]
-                        builder.store(_call(builder, f"llvm.fmuladd.{suffix}", vector, factors), sums[p, o])
+                        builder.store(call_code(builder, f"llvm.fmuladd.{suffix}", vector, factors), sums[p, o])
 
             with cgutils.for_range(builder, R) as r, cgutils.for_range(builder, S) as s:
                 tap = builder.mul(builder.add(builder.mul(r.index, S), s.index), pitch)

@@ -9,7 +9,7 @@ zero) or written, so that no channel count is special; None stands for all.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -21,7 +21,7 @@ from numba.extending import intrinsic, lower_builtin, register_model, type_calla
 from kernels.cpu import host
 
 #: Products and sums may become fused multiply-adds; nothing is assumed of NaN and infinity.
-_FLAGS = ("contract", "nsz")
+FLAGS = ("contract", "nsz")
 _INDEX = ir.IntType(64)
 _LANE = ir.IntType(32)
 _BIT = ir.IntType(1)
@@ -92,7 +92,7 @@ def load(typing_context: Any, x: Any, index: Any) -> Any:
     kind = Vector(x.dtype)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
+        pointer = pointer_code(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
         return builder.load(pointer, align=kind.element.bitwidth // 8)
 
     return kind(x, types.int64), generate
@@ -104,7 +104,7 @@ def load_wide(typing_context: Any, x: Any, index: Any) -> Any:
     kind = Vector(x.dtype, WIDE)
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
+        pointer = pointer_code(context, builder, signature.args[0], arguments[0], arguments[1], kind.lanes)
         return builder.load(pointer, align=kind.element.bitwidth // 8)
 
     return kind(x, types.int64), generate
@@ -117,8 +117,8 @@ def load_first(typing_context: Any, x: Any, index: Any, count: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         array, index, count = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, index, kind.lanes)
-        return _first_or_all(builder, signature.args[2], count, kind, pointer)
+        pointer = pointer_code(context, builder, signature.args[0], array, index, kind.lanes)
+        return load_code(builder, signature.args[2], count, kind, pointer)
 
     return kind(x, types.int64, _counted(count)), generate
 
@@ -128,9 +128,7 @@ def _counted(count: types.Type) -> types.Type:
     return count if isinstance(count, types.NoneType) else types.int64
 
 
-def _first_or_all(
-    builder: ir.IRBuilder, counted: types.Type, count: ir.Value, kind: Vector, pointer: ir.Value
-) -> ir.Value:
+def load_code(builder: ir.IRBuilder, counted: types.Type, count: ir.Value, kind: Vector, pointer: ir.Value) -> ir.Value:
     """A whole load where the count allows: a masked one takes longer."""
     align = kind.element.bitwidth // 8
     if isinstance(counted, types.NoneType):
@@ -145,7 +143,7 @@ def _first_or_all(
             mask = builder.icmp_signed("<", numbers, _splat(builder, builder.trunc(count, _LANE), kind.lanes))
             zeros = ir.Constant(vector, [0.0] * kind.lanes)
             name = f"llvm.masked.load.v{kind.lanes}f{8 * align}.p0"
-            builder.store(_call(builder, name, vector, [pointer, _LANE(align), mask, zeros]), result)
+            builder.store(call_code(builder, name, vector, [pointer, _LANE(align), mask, zeros]), result)
     return builder.load(result)
 
 
@@ -159,9 +157,9 @@ def load_as(typing_context: Any, like: Any, x: Any, index: Any, count: Any) -> A
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         _, array, index, count = arguments
-        pointer = _pointer(context, builder, signature.args[1], array, index, kind.lanes)
+        pointer = pointer_code(context, builder, signature.args[1], array, index, kind.lanes)
         if isinstance(signature.args[1].dtype, types.Float):
-            return _first_or_all(builder, signature.args[3], count, kind, pointer)
+            return load_code(builder, signature.args[3], count, kind, pointer)
         integers, floats = pointer.type.pointee, ir.VectorType(_element(kind.element), kind.lanes)
         if isinstance(signature.args[3], types.NoneType):
             return builder.uitofp(builder.load(pointer, align=1), floats)
@@ -186,7 +184,7 @@ def store(typing_context: Any, x: Any, index: Any, vector: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         array, index, value = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, index, kind.lanes)
+        pointer = pointer_code(context, builder, signature.args[0], array, index, kind.lanes)
         value = _converted(builder, value, pointer.type.pointee)
         builder.store(value, pointer, align=signature.args[0].dtype.bitwidth // 8)
         return context.get_dummy_value()
@@ -203,7 +201,7 @@ def _prefetch(to_write: bool) -> Any:
             data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
             place = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
             how = [_LANE(int(to_write)), _LANE(3), _LANE(1)]  # whether to write; into the first level; of data
-            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
+            call_code(builder, "llvm.prefetch.p0", ir.VoidType(), [place, *how])
             return context.get_dummy_value()
 
         return types.void(x, types.int64), generate
@@ -254,8 +252,8 @@ def _pieces(
     context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value], count: int
 ) -> tuple[ir.Value, ir.Value]:
     target, to, source, at = arguments[:4]
-    there = _pointer(context, builder, signature.args[0], target, to, count)
-    return there, _pointer(context, builder, signature.args[2], source, at, count)
+    there = pointer_code(context, builder, signature.args[0], target, to, count)
+    return there, pointer_code(context, builder, signature.args[2], source, at, count)
 
 
 @intrinsic
@@ -265,7 +263,7 @@ def store_first(typing_context: Any, x: Any, index: Any, count: Any, vector: Any
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         array, index, count, value = arguments
-        pointer = _pointer(context, builder, signature.args[0], array, index, kind.lanes)
+        pointer = pointer_code(context, builder, signature.args[0], array, index, kind.lanes)
         value = _converted(builder, value, pointer.type.pointee)
         align = signature.args[0].dtype.bitwidth // 8
         if isinstance(signature.args[2], types.NoneType):
@@ -298,7 +296,7 @@ def _store_pieces(builder: ir.IRBuilder, value: ir.Value, pointer: ir.Value, cou
         piece //= 2
 
 
-def _pointer(
+def pointer_code(
     context: Any, builder: ir.IRBuilder, kind: types.Array, array: ir.Value, index: ir.Value, count: int
 ) -> ir.Value:
     """Where `count` elements from `index` on lie."""
@@ -317,7 +315,8 @@ def _splat(builder: ir.IRBuilder, scalar: ir.Value, count: int) -> ir.Value:
     return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(_LANE, count), None))
 
 
-def _call(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Value]) -> ir.Value:
+def call_code(builder: ir.IRBuilder, name: str, result: ir.Type, arguments: list[ir.Value]) -> ir.Value:
+    """A call of an intrinsic of LLVM on vectors; llvmlite's own declarations know scalars only."""
     kind = ir.FunctionType(result, [argument.type for argument in arguments])
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), arguments)
 
@@ -372,7 +371,7 @@ def multiply_add(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
         name = f"llvm.fmuladd.v{a.lanes}f{a.element.bitwidth}"
-        return _call(builder, name, arguments[0].type, arguments)
+        return call_code(builder, name, arguments[0].type, arguments)
 
     return a(a, a, a), generate
 
@@ -404,7 +403,7 @@ def _binary(function: Callable[..., Any], method: str) -> None:
 
     @lower_builtin(function, Vector, Vector)
     def lower(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        return getattr(builder, method)(*arguments, flags=_FLAGS)
+        return getattr(builder, method)(*arguments, flags=FLAGS)
 
 
 for _functions, _method in (
@@ -432,114 +431,3 @@ def _comparison(function: Callable[..., Any], symbol: str) -> None:
 
 for _function, _symbol in ((operator.lt, "<"), (operator.gt, ">"), (operator.eq, "==")):
     _comparison(_function, _symbol)
-
-
-# -- transforms of small squares ----------------------------------------------------------------------------------
-
-
-def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> Any:
-    """Compiled code for Y = T X Tᵀ, where T is a small constant matrix and the elements of X and Y are vectors.
-
-    The result is an intrinsic f(source, places, offset, target, to_places, to). Element e of X, counted along its rows,
-    is the vector at source[places[e] + offset], or source[e · places + offset] where `places` is a number; Y
-    likewise. Nothing is spent on zeros, and on ones an addition. With `finishes` it takes two vectors more and
-    writes max(y + shift, least) for each y; NaN stays.
-
-    All is one straight run of instructions without loops or tables: five times faster than loops over a buffer.
-    """
-    rows, columns = len(matrix), len(matrix[0])
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-        kind = Vector(signature.args[0].dtype)
-        align = kind.element.bitwidth // 8
-
-        def pointer(k: int, number: int) -> ir.Value:
-            array, places, offset = arguments[k : k + 3]
-            if isinstance(signature.args[k + 1], types.Array):
-                table = context.make_array(signature.args[k + 1])(context, builder, places).data
-                place = builder.load(builder.gep(table, [_INDEX(number)]))
-            else:
-                place = builder.mul(places, _INDEX(number))
-            return _pointer(context, builder, signature.args[k], array, builder.add(place, offset), kind.lanes)
-
-        middle: list[list[ir.Value]] = [[] for _ in range(rows)]  # T X
-        for j in range(columns):
-            column = [builder.load(pointer(0, i * columns + j), align=align) for i in range(columns)]
-            for i, value in enumerate(_product(builder, matrix, column)):
-                middle[i].append(value)
-        for i in range(rows):
-            for j, value in enumerate(_product(builder, matrix, middle[i])):
-                if finishes:
-                    shift, least = arguments[6:]
-                    value = builder.fadd(value, shift, flags=_FLAGS)
-                    value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                builder.store(value, pointer(3, i * rows + j), align=align)
-        return context.get_dummy_value()
-
-    # Numba counts the arguments of the function that it is given.
-    if finishes:
-
-        @intrinsic
-        def finish(
-            typing_context: Any, source: Any, places: Any, offset: Any, target: Any, to_places: Any, to: Any,
-            shift: Any, least: Any,
-        ) -> Any:  # fmt: skip
-            return types.void(source, places, types.int64, target, to_places, types.int64, shift, least), generate
-
-        return finish
-
-    @intrinsic
-    def apply(typing_context: Any, source: Any, places: Any, offset: Any, target: Any, to_places: Any, to: Any) -> Any:
-        return types.void(source, places, types.int64, target, to_places, types.int64), generate
-
-    return apply
-
-
-def _product(builder: ir.IRBuilder, matrix: Sequence[Sequence[float]], vectors: list[ir.Value]) -> list[ir.Value]:
-    """The matrix times the vectors.
-
-    What the matrices of Winograd have in pairs, because their points are a and -a, is computed once: two columns that
-    differ in signs only need the sum and the difference of their vectors, and two such rows are the sum and the
-    difference of a part in which they agree and one in which they do not.
-    """
-    columns = [list(column) for column in zip(*matrix, strict=True)]
-    vectors = list(vectors)
-    for j in range(len(columns) - 1):
-        one, two = columns[j], columns[j + 1]
-        if [abs(factor) for factor in one] == [abs(factor) for factor in two] and sum(map(bool, one)) > 1:
-            total = builder.fadd(vectors[j], vectors[j + 1], flags=_FLAGS)
-            difference = builder.fsub(vectors[j], vectors[j + 1], flags=_FLAGS)
-            vectors[j], vectors[j + 1] = total, difference
-            columns[j] = [a if a == b else 0.0 for a, b in zip(one, two, strict=True)]
-            columns[j + 1] = [a if a != b else 0.0 for a, b in zip(one, two, strict=True)]
-    rows = [list(row) for row in zip(*columns, strict=True)]
-    results: list[ir.Value] = []
-    while len(results) < len(rows):
-        i = len(results)
-        one, two = rows[i], rows[i + 1] if i + 1 < len(rows) else []
-        if [abs(factor) for factor in one] == [abs(factor) for factor in two] and sum(map(bool, one)) > 1:
-            even = _combination(builder, [a if a == b else 0.0 for a, b in zip(one, two, strict=True)], vectors)
-            odd = _combination(builder, [a if a != b else 0.0 for a, b in zip(one, two, strict=True)], vectors)
-            results += [builder.fadd(even, odd, flags=_FLAGS), builder.fsub(even, odd, flags=_FLAGS)]
-        else:
-            results.append(_combination(builder, one, vectors))
-    return results
-
-
-def _combination(builder: ir.IRBuilder, factors: Sequence[float], vectors: list[ir.Value]) -> ir.Value:
-    """Σ factor · vector."""
-    total = None
-    # Ones first: what they begin needs no multiplication.
-    for factor, vector in sorted(zip(factors, vectors, strict=True), key=lambda term: term[0] != 1):
-        lanes = vector.type.count
-        constant = ir.Constant(vector.type, [factor] * lanes)
-        if factor == 0:
-            continue
-        if total is None:
-            total = vector if factor == 1 else builder.fmul(vector, constant)
-        elif factor in (1, -1):
-            total = (builder.fadd if factor == 1 else builder.fsub)(total, vector, flags=_FLAGS)
-        else:
-            bits = 32 if isinstance(vector.type.element, ir.FloatType) else 64
-            total = _call(builder, f"llvm.fmuladd.v{lanes}f{bits}", vector.type, [vector, constant, total])
-    return total

@@ -28,8 +28,9 @@ from kernels.cpu.direct import collect
 from kernels.cpu.jit import jit
 from kernels.cpu.microkernel import WIDE_ROWS, panel_address, run_panel, tile_columns
 from kernels.cpu.rows import memory_at, row_kernel
+from kernels.cpu.squares import square_map
 from kernels.cpu.tasks import address_of
-from kernels.cpu.vectors import broadcast, lanes, load, square_map, store
+from kernels.cpu.vectors import broadcast, lanes, load, store
 from kernels.geometry import Window
 from kernels.types import Array
 
