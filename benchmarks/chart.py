@@ -107,4 +107,4 @@ def _draw_panel(axes: Any, measured: dict[str, Any], height: float) -> None:
     title = _TITLES.get(measured["command"], measured["command"])
     about = f"{machine['threads']} threads, {machine['processor']} ({machine['target']}), PyTorch {machine['torch']}"
     axes.set_title(f"{title}: times faster than PyTorch at its best\n{about}", loc="left", fontsize=10)
-    axes.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2 / height), ncols=4, frameon=False, fontsize=8)
+    axes.legend(loc="upper right", bbox_to_anchor=(1.0, -0.2 / height), ncols=4, frameon=False, fontsize=8)
