@@ -105,15 +105,19 @@ def test_cases_are_chosen_by_a_regular_expression():
     assert len(kernel_rows.choose(CASES, quick=True, only=None)) < len(CASES)
 
 
-def test_contenders_take_turns_and_the_first_of_several_calls_is_not_counted(monkeypatch):
+def test_contenders_take_turns_and_the_first_call_of_a_turn_is_not_counted(monkeypatch):
     monkeypatch.setattr(timing, "_LEAST_TURNS", 2)
     calls = []
     samples = timing.interleave([lambda: calls.append("a"), lambda: calls.append("b")], 0.0)
-    assert calls == ["a", "b", "a", "b"]
+    assert calls == ["a", "a", "b", "b", "a", "a", "b", "b"]
     assert [len(taken) for taken in samples] == [2, 2]
     monkeypatch.setattr(timing, "_TURN_SECONDS", 0.001)
     (taken,) = timing.interleave([lambda: calls.append("c")], 0.0)
     assert len(taken) == calls.count("c") - 2
+    monkeypatch.setattr(timing, "_LONG_CALL_SECONDS", 0.0)
+    monkeypatch.setattr(timing, "_TURN_SECONDS", 0.0)
+    (taken,) = timing.interleave([lambda: calls.append("d")], 0.0)
+    assert len(taken) == calls.count("d") == 2  # a long call is a turn by itself
 
 
 def test_ceilings_are_positive():
