@@ -2,7 +2,7 @@
 
 With lanes over output channels, as `direct` has them, most lanes would hold nothing. So lanes run over the input
 channels here: a tile keeps one vector of partial sums for each of its pixels and outputs, and adds up the lanes at the
-end. (The gradient of one input channel under 5×5 windows takes a sixth of the time.)
+end.
 """
 
 from typing import Any
@@ -19,84 +19,113 @@ from kernels.cpu.rows import memory_at, row_kernel
 from kernels.cpu.vectors import Vector, call_code, load_code, pointer_code
 from kernels.types import Array
 
-_MOST_OUTPUTS = 4
 _WORD = ir.IntType(64)
 
+#: Pixels of a tile with 1, 2, … outputs: as many sums as leave registers for a weight each and a pixel.
+_PIXELS = (8, 6, 4, 3, 2, 2)
 
-def _tile(pixels: int, outputs: int) -> Any:
-    """Compiled code for a tile of pixels p and outputs o.
 
-        y[to + p · y_p + o] = max(shift[o] + Σ_r Σ_s Σ_c x[at + r · x_r + s · x_s + p · x_p + c] · w[o, r, s, c], least)
+@intrinsic
+def _tile(
+    typing_context: Any, is_whole: Any, K: Any, x: Any, at: Any, x_r: Any, x_s: Any, x_p: Any, w: Any, R: Any, S: Any,
+    C: Any, y: Any, to: Any, y_p: Any, bias: Any, least: Any,
+) -> Any:  # fmt: skip
+    """Compute one tile: for its pixels p (one, or as `_PIXELS` says if it is whole) and its outputs k < K.
+
+        y[to + p·y_p + k] = max(bias[k] + Σ_r Σ_s Σ_c x[at + r·x_r + s·x_s + p·x_p + c] · w[k, r, s, c], least).
 
     The weight's rows are filled with zeros up to whole vectors.
     """
+    word = types.int64
+    result = types.void(
+        types.boolean, word, x, word, word, word, word, w, word, word, word, y, word, word, bias, x.dtype
+    )
 
-    @intrinsic
-    def tile(
-        typing_context: Any, x: Any, at: Any, x_r: Any, x_s: Any, x_p: Any, w: Any, R: Any, S: Any, C: Any,
-        y: Any, to: Any, y_p: Any, shift: Any, least: Any,
-    ) -> Any:  # fmt: skip
-        kind, word = Vector(x.dtype), types.int64
-        result = types.void(x, word, word, word, word, w, word, word, word, y, word, word, shift, x.dtype)
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
+        names = ("x", "at", "x_r", "x_s", "x_p", "w", "R", "S", "C", "y", "to", "y_p", "bias", "least")
+        is_whole, K, *others = arguments
+        operands = dict(zip(names, others, strict=True))
+        kinds = dict(zip(names, signature.args[2:], strict=True))
+        for outputs, pixels in enumerate(_PIXELS, start=1):
+            is_this = builder.icmp_signed("==", K, _WORD(outputs))
+            with builder.if_then(is_this), builder.if_else(is_whole) as (several, one):
+                with several:
+                    _emit_tile(context, builder, kinds, operands, pixels, outputs)
+                with one:
+                    _emit_tile(context, builder, kinds, operands, 1, outputs)
+        return context.get_dummy_value()
 
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: list[ir.Value]) -> ir.Value:
-            _, at, x_r, x_s, x_p, _, R, S, C, _, to, y_p, _, least = arguments
+    return result, generate
 
-            def address(array: int, index: ir.Value, count: int = kind.lanes) -> ir.Value:
-                return pointer_code(context, builder, signature.args[array], arguments[array], index, count)
 
-            def element(array: int, index: ir.Value) -> ir.Value:
-                pointer = address(array, index, 1)
-                return builder.bitcast(pointer, pointer.type.pointee.element.as_pointer())
+def _emit_tile(
+    context: Any,
+    builder: ir.IRBuilder,
+    kinds: dict[str, types.Type],
+    operands: dict[str, ir.Value],
+    pixels: int,
+    outputs: int,
+) -> None:
+    """The code of a tile of so many pixels and outputs: a vector of partial sums for each pair of them."""
+    given, kind = operands, Vector(kinds["x"].dtype)
+    vector, align = context.get_value_type(kind), kind.element.bitwidth // 8
+    suffix = f"v{kind.lanes}f{8 * align}"
 
-            align = kind.element.bitwidth // 8
-            vectors = builder.sdiv(builder.add(C, _WORD(kind.lanes - 1)), _WORD(kind.lanes))
-            pitch = builder.mul(vectors, _WORD(kind.lanes))
-            whole = builder.sdiv(C, _WORD(kind.lanes))
-            plane = builder.mul(builder.mul(R, S), pitch)
-            vector = context.get_value_type(kind)
-            suffix = f"v{kind.lanes}f{8 * align}"
-            zeros = ir.Constant(vector, [0.0] * kind.lanes)
-            sums = {(p, o): cgutils.alloca_once(builder, vector) for p in range(pixels) for o in range(outputs)}
-            for place in sums.values():
-                builder.store(zeros, place)
+    def address(array: str, index: ir.Value) -> ir.Value:
+        return pointer_code(context, builder, kinds[array], given[array], index, kind.lanes)
 
-            def add(x_index: ir.Value, w_index: ir.Value, count: ir.Value | None) -> None:
-                rows = [
-                    builder.load(address(5, builder.add(w_index, builder.mul(plane, _WORD(o)))), align=align)
-                    for o in range(outputs)
-                ]
-                for p in range(pixels):
-                    pointer = address(0, builder.add(x_index, builder.mul(x_p, _WORD(p))))
-                    if count is None:
-                        values = builder.load(pointer, align=align)
-                    else:
-                        values = load_code(builder, types.int64, count, kind, pointer)
-                    for o in range(outputs):
-                        factors = [values, rows[o], builder.load(sums[p, o])]
-                        builder.store(call_code(builder, f"llvm.fmuladd.{suffix}", vector, factors), sums[p, o])
+    def element(array: str, index: ir.Value) -> ir.Value:
+        return builder.bitcast(address(array, index), vector.element.as_pointer())
 
-            with cgutils.for_range(builder, R) as r, cgutils.for_range(builder, S) as s:
-                tap = builder.mul(builder.add(builder.mul(r.index, S), s.index), pitch)
-                start = builder.add(at, builder.add(builder.mul(r.index, x_r), builder.mul(s.index, x_s)))
-                with cgutils.for_range(builder, whole) as v:
-                    offset = builder.mul(v.index, _WORD(kind.lanes))
-                    add(builder.add(start, offset), builder.add(tap, offset), None)
-                done = builder.mul(whole, _WORD(kind.lanes))
-                with builder.if_then(builder.icmp_signed("<", done, C)):
-                    add(builder.add(start, done), builder.add(tap, done), builder.sub(C, done))
+    vectors = builder.sdiv(builder.add(given["C"], _WORD(kind.lanes - 1)), _WORD(kind.lanes))
+    pitch = builder.mul(vectors, _WORD(kind.lanes))
+    plane = builder.mul(builder.mul(given["R"], given["S"]), pitch)
+    whole = builder.sdiv(given["C"], _WORD(kind.lanes))
+    sums = {(p, k): cgutils.alloca_once(builder, vector) for p in range(pixels) for k in range(outputs)}
+    for place in sums.values():
+        builder.store(ir.Constant(vector, [0.0] * kind.lanes), place)
 
-            for (p, o), place in sums.items():
-                value = _lanes_added(builder, builder.load(place))
-                value = builder.fadd(value, builder.load(element(12, _WORD(o))))
-                value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
-                index = builder.add(to, builder.add(builder.mul(y_p, _WORD(p)), _WORD(o)))
-                builder.store(value, element(9, index))
-            return context.get_dummy_value()
+    def add(x_index: ir.Value, w_index: ir.Value, counted: types.Type, count: ir.Value) -> None:
+        def pixel(p: int) -> ir.Value:
+            pointer = address("x", builder.add(x_index, builder.mul(given["x_p"], _WORD(p))))
+            return load_code(builder, counted, count, kind, pointer)
 
-        return result, generate
+        def weight(k: int) -> ir.Value:
+            return builder.load(address("w", builder.add(w_index, builder.mul(plane, _WORD(k)))), align=align)
 
-    return tile
+        # The fewer stay in registers while the others pass.
+        if pixels < outputs:
+            values = [pixel(p) for p in range(pixels)]
+            products = [
+                (p, k, values[p], factor) for k in range(outputs) for factor in [weight(k)] for p in range(pixels)
+            ]
+        else:
+            weights = [weight(k) for k in range(outputs)]
+            products = [
+                (p, k, value, weights[k]) for p in range(pixels) for value in [pixel(p)] for k in range(outputs)
+            ]
+        for p, k, value, factor in products:
+            factors = [value, factor, builder.load(sums[p, k])]
+            builder.store(call_code(builder, f"llvm.fmuladd.{suffix}", vector, factors), sums[p, k])
+
+    with cgutils.for_range(builder, given["R"]) as r, cgutils.for_range(builder, given["S"]) as s:
+        tap = builder.mul(builder.add(builder.mul(r.index, given["S"]), s.index), pitch)
+        steps = builder.add(builder.mul(r.index, given["x_r"]), builder.mul(s.index, given["x_s"]))
+        start = builder.add(given["at"], steps)
+        with cgutils.for_range(builder, whole) as v:
+            offset = builder.mul(v.index, _WORD(kind.lanes))
+            add(builder.add(start, offset), builder.add(tap, offset), types.none, _WORD(0))
+        done = builder.mul(whole, _WORD(kind.lanes))
+        with builder.if_then(builder.icmp_signed("<", done, given["C"])):
+            rest = builder.sub(given["C"], done)
+            add(builder.add(start, done), builder.add(tap, done), types.int64, rest)
+
+    for (p, k), place in sums.items():
+        value = _lanes_added(builder, builder.load(place))
+        value = builder.fadd(value, builder.load(element("bias", _WORD(k))))
+        value = builder.select(builder.fcmp_ordered("<", value, given["least"]), given["least"], value)
+        index = builder.add(given["to"], builder.add(builder.mul(given["y_p"], _WORD(p)), _WORD(k)))
+        builder.store(value, element("y", index))
 
 
 def _lanes_added(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
@@ -111,15 +140,9 @@ def _lanes_added(builder: ir.IRBuilder, vector: ir.Value) -> ir.Value:
     return builder.extract_element(vector, lane(0))
 
 
-#: Pixels of a tile by its outputs: as many sums as leave registers for a weight each and a pixel.
-_PIXELS = (0, 8, 6, 4, 3)
-_tile_1, _tile_2, _tile_3, _tile_4 = (_tile(_PIXELS[outputs], outputs) for outputs in range(1, 5))
-_pixel_1, _pixel_2, _pixel_3, _pixel_4 = (_tile(1, outputs) for outputs in range(1, 5))
-
-
 def takes(C: int, K: int, itemsize: int) -> bool:
     """Whether a correlation from C to K channels belongs here: few outputs, and inputs enough for the lanes."""
-    return K <= _MOST_OUTPUTS and tile_columns(itemsize) <= 4 * C
+    return len(_PIXELS) >= K and tile_columns(itemsize) <= 4 * C
 
 
 def pack(weight: Array, dilation: int) -> Array:
@@ -137,7 +160,7 @@ def pack(weight: Array, dilation: int) -> Array:
 
 @row_kernel
 def correlate_band(
-    x: Array, packed: Array, shift: Array, numbers: tuple[int, ...], relu: int, scratch: int, task: int
+    x: Array, packed: Array, bias: Array, numbers: tuple[int, ...], relu: int, scratch: int, task: int
 ) -> None:
     """One band of output rows of one image: reads x once, and again from cache; writes y once.
 
@@ -163,7 +186,7 @@ def correlate_band(
     least = x.dtype.type(0 if relu else -np.inf)
     x_r, x_s, x_p = DH * columns * C, DW * C, SW * C
     run = S * C if taps == 1 else C
-    pixels = _PIXELS[K]
+    pixels = _PIXELS[K - 1]
     for p in range(p0, p1):
         row, to = (p - p0) * SH * columns * C, p * y_row
         # The last tile of a row begins sooner, and computes some pixels again; a row shorter than a tile goes singly.
@@ -171,20 +194,6 @@ def correlate_band(
         for first in range(0, Q, step):
             q = min(first, Q - step)
             at, there = row + q * x_p, to + q * y_pixel
-            if step == 1:
-                if K == 1:
-                    _pixel_1(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-                elif K == 2:
-                    _pixel_2(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-                elif K == 3:
-                    _pixel_3(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-                else:
-                    _pixel_4(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-            elif K == 1:
-                _tile_1(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-            elif K == 2:
-                _tile_2(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-            elif K == 3:
-                _tile_3(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
-            else:
-                _tile_4(source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, shift, least)
+            _tile(
+                step > 1, K, source, at, x_r, x_s, x_p, weight, R, taps, run, target, there, y_pixel, bias, least
+            )  # fmt: skip
