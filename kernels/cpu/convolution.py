@@ -51,18 +51,18 @@ def conv2d(
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
     N, C = x.shape[:2]
     way, m = choose(algorithm, "forward", N, C, len(weight), window, groups, x.itemsize)
-    shift = None if bias is None else compact(bias)
+    bias = None if bias is None else compact(bias)
     if way == "winograd":
         return layout.from_channels_last(
-            winograd.forward(channels_last(x), weight, shift, activation == "relu", window, m, packed)
+            winograd.forward(channels_last(x), weight, bias, activation == "relu", window, m, packed)
         )
     if way == "direct":
-        y = direct.forward(channels_last(x), weight, shift, activation == "relu", window, groups, packed)
+        y = direct.forward(channels_last(x), weight, bias, activation == "relu", window, groups, packed)
         return layout.from_channels_last(y)
     if way == "depthwise":
         y = depthwise.forward(channels_last(x), weight, window, bias, activation == "relu")
         return layout.from_channels_last(y)
-    y = _forward(channels_last(x), weight, shift, activation, window, groups)
+    y = _forward(channels_last(x), weight, bias, activation, window, groups)
     return layout.from_channels_last(y)
 
 
@@ -83,8 +83,8 @@ def _forward(
         for rows in _blocks(N, window, C // groups, x.itemsize):
             cols = _pack(grouped_x, group, rows, window)
             target = flat_y[rows.start * OW : rows.stop * OW, channels]
-            shift = None if bias is None else bias[channels]
-            matmul(cols, flat_weight[channels].T, shift, activation=activation, out=target)
+            own_bias = None if bias is None else bias[channels]
+            matmul(cols, flat_weight[channels].T, own_bias, activation=activation, out=target)
     return y
 
 

@@ -58,8 +58,8 @@ def forward(x: Array, weight: Array, window: Window, bias: Array | None, relu: b
     K = len(weight)
     x = _repeated(x, K)
     y = memory.empty((len(x), *window.output_size, K), x.dtype)
-    shift = np.zeros(K, x.dtype) if bias is None else compact(bias)
-    _correlate(x, weight, y, (0, 0), (1, 1), numbers(window)[2:], shift, relu)
+    bias = np.zeros(K, x.dtype) if bias is None else bias
+    _correlate(x, weight, y, (0, 0), (1, 1), numbers(window)[2:], bias, relu)
     return y
 
 
@@ -72,12 +72,12 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window) -> Array:
     H, W = window.input_size
     (SH, SW), (DH, DW) = window.stride, window.dilation
     dx = memory.empty((len(dy), H, W, K), dy.dtype)
-    shift = np.zeros(K, dy.dtype)
-    for phase_h, (taps_h, spread_h, top) in enumerate(phases(R, SH, DH, window.top)):
-        for phase_w, (taps_w, spread_w, left) in enumerate(phases(S, SW, DW, window.left)):
+    bias = np.zeros(K, dy.dtype)
+    for phase_h, (taps_h, dilation_h, top) in enumerate(phases(R, SH, DH, window.top)):
+        for phase_w, (taps_w, dilation_w, left) in enumerate(phases(S, SW, DW, window.left)):
             part = weight[:, :, taps_h, taps_w][:, :, ::-1, ::-1]
-            steps = (1, 1, top, left, spread_h, spread_w)
-            _correlate(dy, part, dx, (phase_h, phase_w), (SH, SW), steps, shift, False)
+            steps = (1, 1, top, left, dilation_h, dilation_w)
+            _correlate(dy, part, dx, (phase_h, phase_w), (SH, SW), steps, bias, False)
     if C == K:
         return dx
     return np.add.reduce(dx.reshape(*dx.shape[:3], C, K // C), axis=4)
@@ -100,8 +100,8 @@ def weight_grad(x: Array, dy: Array, window: Window) -> Array:
 def _column_outputs(window: Window) -> Array:
     """For each column of the window, the range of outputs for which it lies inside the input: (S, 2)."""
     (_, W), (_, OW), (_, S) = window.input_size, window.output_size, window.kernel_size
-    (_, step), (_, spread) = window.stride, window.dilation
-    return np.array([outputs_inside(s * spread - window.left, step, W, OW) for s in range(S)], np.int64)
+    (_, step), (_, dilation) = window.stride, window.dilation
+    return np.array([outputs_inside(s * dilation - window.left, step, W, OW) for s in range(S)], np.int64)
 
 
 def _repeated(x: Array, K: int) -> Array:
@@ -116,19 +116,19 @@ def _correlate(
     first: tuple[int, int],
     every: tuple[int, int],
     steps: tuple[int, ...],
-    shift: Array,
+    bias: Array,
     relu: bool,
 ) -> None:
-    """The correlation at the head of this file, plus the shift, written to some rows and columns of y.
+    """The correlation at the head of this file, plus the bias, written to some rows and columns of y.
 
     Args:
         x: [N, H, W, K], C-contiguous.
-        weight: [K, 1, R, S], any strides; without taps, the result is the shift.
+        weight: [K, 1, R, S], any strides; without taps, the result is the bias.
         y: [N, …, …, K], C-contiguous.
         first: the first row and column to write.
         every: how far rows and columns to write lie apart.
         steps: (SH, SW, top, left, DH, DW); negative padding where the first window starts inside.
-        shift: [K], what the sums begin with.
+        bias: [K], what the sums begin with.
         relu: whether negative results become 0.
     """
     N, H, W, K = x.shape
@@ -142,7 +142,7 @@ def _correlate(
     # Pixels whose windows lie inside the row.
     inside = outputs_inside(-left, SW, W, Q)[0], outputs_inside((S - 1) * DW - left, SW, W, Q)[1]
     _correlate_row(
-        N * P, flat(x), taps_first, offsets, shift, flat(y), (H, W, K, P, Q), (R, S, *steps), inside, places, int(relu)
+        N * P, flat(x), taps_first, offsets, bias, flat(y), (H, W, K, P, Q), (R, S, *steps), inside, places, int(relu)
     )
 
 
@@ -151,7 +151,7 @@ def _correlate_row(
     x: Array,
     weight: Array,
     offsets: Array,
-    shift: Array,
+    bias: Array,
     y: Array,
     sizes: Sizes,
     window: Numbers,
@@ -177,7 +177,7 @@ def _correlate_row(
         first_s, last_s = (0, S) if pixels > 1 else taps_inside(q * SW - left, DW, S, W)
         c = 0
         while c + wide_lanes(x) <= C:
-            begin = load_wide(shift, c)
+            begin = load_wide(bias, c)
             if pixels > 1:
                 taps = (first_tap, last_tap, C, SW * C, y_pixel)
                 _sum_pixels(begin, x, at + c, weight, c, offsets, taps, y, to + c, least)
@@ -196,7 +196,7 @@ def _correlate_row(
             border = (first_r, last_r, first_s, last_s, S, C)
             for k in range(pixels):
                 source, target = at + c + k * SW * C, to + c + k * y_pixel
-                begin = load_first(shift, c, count)
+                begin = load_first(bias, c, count)
                 _sum_pixel(begin, x, source, weight, c, offsets, border, y, target, least, count)
             c += lanes(x)
         q += pixels
@@ -206,7 +206,7 @@ def _correlate_row(
 
 @jit(forceinline=True)
 def _sum_pixels(
-    shift: Any, x: Array, at: int, weight: Array, w: int, offsets: Array, taps: tuple[int, ...], y: Array, to: int,
+    bias: Any, x: Array, at: int, weight: Array, w: int, offsets: Array, taps: tuple[int, ...], y: Array, to: int,
     least: float,
 ) -> None:  # fmt: skip
     """`_PIXELS` neighbours of a row, a wide vector of channels.
@@ -215,15 +215,15 @@ def _sum_pixels(
     """
     first_tap, last_tap, C, stride, pixel = taps
     w += first_tap * C
-    a = b = c = d = shift
+    a = b = c = d = bias
     for tap in range(first_tap, last_tap):
         short_loop()
         source = at + offsets[tap]
-        factor = load_as(shift, weight, w, None)
-        a = multiply_add(load_as(shift, x, source, None), factor, a)
-        b = multiply_add(load_as(shift, x, source + stride, None), factor, b)
-        c = multiply_add(load_as(shift, x, source + 2 * stride, None), factor, c)
-        d = multiply_add(load_as(shift, x, source + 3 * stride, None), factor, d)
+        factor = load_as(bias, weight, w, None)
+        a = multiply_add(load_as(bias, x, source, None), factor, a)
+        b = multiply_add(load_as(bias, x, source + stride, None), factor, b)
+        c = multiply_add(load_as(bias, x, source + 2 * stride, None), factor, c)
+        d = multiply_add(load_as(bias, x, source + 3 * stride, None), factor, d)
         w += C
     store(y, to, _at_least(a, least))
     store(y, to + pixel, _at_least(b, least))
@@ -233,17 +233,17 @@ def _sum_pixels(
 
 @jit(forceinline=True)
 def _sum_pixel(
-    shift: Any, x: Array, at: int, weight: Array, w: int, offsets: Array, taps: tuple[int, ...], y: Array, to: int,
+    bias: Any, x: Array, at: int, weight: Array, w: int, offsets: Array, taps: tuple[int, ...], y: Array, to: int,
     least: float, count: int | None,
 ) -> None:  # fmt: skip
     """One pixel, for `count` channels, of a window that `taps` clip: rows, columns, columns of all, and channels."""
     first_r, last_r, first_s, last_s, S, C = taps
-    total = shift
+    total = bias
     for r in range(first_r, last_r):
         for tap in range(r * S + first_s, r * S + last_s):
             short_loop()
-            value = load_as(shift, x, at + offsets[tap], count)
-            total = multiply_add(value, load_as(shift, weight, w + tap * C, count), total)
+            value = load_as(bias, x, at + offsets[tap], count)
+            total = multiply_add(value, load_as(bias, weight, w + tap * C, count), total)
     store_first(y, to, count, _at_least(total, least))
 
 

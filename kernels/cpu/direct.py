@@ -29,7 +29,7 @@ from numba import carray
 from kernels.cpu import memory, narrow
 from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block, copy_with_border
-from kernels.cpu.microkernel import panel_address, run_panel, tile_columns
+from kernels.cpu.microkernel import BLOCK_STEPS, panel_address, run_panel, tile_columns
 from kernels.cpu.rows import memory_at, row_kernel
 from kernels.cpu.tasks import SERIAL_WORK, address_of, run_tasks, task_address
 from kernels.geometry import Window
@@ -37,8 +37,6 @@ from kernels.types import Array, Shape4
 
 #: Aim of the input rows that one task works on, in bytes: half of a small second-level cache.
 _BAND_BYTES = 1 << 18
-#: Steps of the inner loops per block of channels: their part of a panel stays in the first-level cache.
-_BLOCK_STEPS = 384
 #: So many tasks at least, where the shape allows: a few for each core, so that none waits long for another.
 _LEAST_TASKS = 16
 #: Chunks of images, each with a weight gradient of its own, and the bytes that all of these may take.
@@ -77,12 +75,12 @@ def input_grad(dy: Array, weight: Array, C: int, window: Window, groups: int) ->
     swapped = in_elements(weight).reshape(groups, K // groups, group_channels, R, S).transpose(0, 2, 1, 3, 4)
     rows = phases(R, window.stride[0], window.dilation[0], window.top)
     columns = phases(S, window.stride[1], window.dilation[1], window.left)
-    for phase_h, (taps_h, spread_h, top) in enumerate(rows):
-        for phase_w, (taps_w, spread_w, left) in enumerate(columns):
+    for phase_h, (taps_h, dilation_h, top) in enumerate(rows):
+        for phase_w, (taps_w, dilation_w, left) in enumerate(columns):
             target = dx[:, phase_h :: window.stride[0], phase_w :: window.stride[1]]
             part = swapped[:, :, :, taps_h, taps_w][:, :, :, ::-1, ::-1]
             if part.size:
-                _correlate(dy, part, target, (1, 1), (spread_h, spread_w), (top, left), None, False)
+                _correlate(dy, part, target, (1, 1), (dilation_h, dilation_w), (top, left), None, False)
             else:
                 target[...] = 0
     return dx
@@ -180,16 +178,16 @@ def _correlate(
     image, row, pixel, _ = (step // size for step in y.strides)
     parallel = N * P * Q * R * S * C * K * groups >= SERIAL_WORK
     if groups == 1 and narrow.takes(C, K, size):
-        shift = np.zeros(K, x.dtype) if bias is None else bias
+        bias_or_zeros = np.zeros(K, x.dtype) if bias is None else bias
         key = f"narrow {dilation[1] == 1}"
         w = packed[key] = narrow.pack(weight[0], dilation[1]) if key not in packed else packed[key]
         numbers = (address_of(y), image, row, pixel, P, Q, S, *stride, *dilation, *before, band, bands, size)
-        narrow.correlate_band(N * bands, x, w, shift, numbers, relu, scratch=scratch)
+        narrow.correlate_band(N * bands, x, w, bias_or_zeros, numbers, relu, scratch=scratch)
         return
     key = f"direct {groups}"
     w = packed[key] = _packed(weight) if key not in packed else packed[key]
     panels = w.shape[1]
-    blocks = -(-R * S * C // _BLOCK_STEPS)
+    blocks = -(-R * S * C // BLOCK_STEPS)
     plan = (
         panel_address(x.dtype), size, address_of(x), H, W, all_channels, groups, K, C, R, S,
         address_of(w), panels, width, address_of(y), image, row, pixel, P, Q,
@@ -213,19 +211,19 @@ def _packed(weight: Array) -> Array:
 
 
 def phases(taps: int, stride: int, dilation: int, before: int) -> list[tuple[slice, int, int]]:
-    """For each phase of an axis: the taps that meet it, their spread in dy, and dy's padding before.
+    """For each phase of an axis: the taps that meet it, their dilation in dy, and dy's padding before.
 
     Cell h = phase + stride · p meets tap r at output o = (h + before - r · dilation) / stride, where that is whole.
     Those r are r₀, r₀ + step, …; and as r goes up, o goes down, so the taps are reversed.
     """
     step = stride // math.gcd(stride, dilation)
-    spread = step * dilation // stride
+    steps = step * dilation // stride
     found = []
     for phase in range(stride):
         first = next((r for r in range(min(step, taps)) if (phase + before - r * dilation) % stride == 0), taps)
         count = len(range(first, taps, step))
-        first_output = (phase + before - first * dilation) // stride - (count - 1) * spread
-        found.append((slice(first, taps, step), spread, -first_output))
+        first_output = (phase + before - first * dilation) // stride - (count - 1) * steps
+        found.append((slice(first, taps, step), steps, -first_output))
     return found
 
 

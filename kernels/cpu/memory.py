@@ -18,7 +18,8 @@ from kernels.types import Array
 #: Bytes from which on blocks are kept: smaller ones the C library keeps itself.
 _LEAST_BYTES = 1 << 16
 _LINE = 64
-#: Memory that is kept though nothing lives in it, at most: what a training step of a middling network drops.
+#: Memory in which nothing lives is given back beyond this, whenever new memory is needed: what a training step of a
+#: middling network drops stays.
 _MOST_FREE_BYTES = 1 << 30
 
 #: For each size: blocks, and in each the offset of the first cache line.

@@ -15,9 +15,10 @@ fused multiply-add. All strides are free, so the same tile is
 The order of each sum depends on the loops alone, never on the tile's shape: how rows and columns are cut into
 tiles, or spread over threads, does not change a bit of the result.
 
-This is the one place where the machine shows. The fullest tile fills the register file: 16 registers hold 6 · 2
-sums, 2 vectors of B and a broadcast; 32 hold 14 · 2. Where the columns need one vector only, it has twice the
-rows. Smaller row counts finish a panel; masked vectors finish a row whose columns no width divides.
+The machine shows here, and in the tiles of `narrow`; elsewhere vectors are values (`vectors`). The fullest tile
+fills the register file: 16 registers hold 6 · 2 sums, 2 vectors of B and a broadcast; 32 hold 14 · 2. Where the
+columns need one vector only, it has twice the rows. Smaller row counts finish a panel; masked vectors finish a
+row whose columns no width divides.
 
 `panel_address` compiles the panel (a column of tiles) once per element type as a C function; compiled kernels
 get its address as an argument and call it with `run_panel`. So no kernel that uses tiles compiles them again:
@@ -45,6 +46,8 @@ _LANE = ir.IntType(32)
 WIDE_ROWS = (host.vector_registers() - 4) // 2
 #: Rows of the fullest tile of one vector.
 TALL_ROWS = 2 * WIDE_ROWS
+#: Steps of the inner loops at a time: their part of a panel of B stays in the first-level cache.
+BLOCK_STEPS = 384
 
 #: What a panel is called with. `a`, `b`, `c` and `start` are addresses; strides are in elements; a `start` of 0
 #: means that sums start from zero. `start` = `c` with equal row strides accumulates, a row stride of 0 adds a bias.

@@ -18,7 +18,7 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
     The result is an intrinsic f(source, places, offset, target, to_places, to). Element e of X, counted along its rows,
     is the vector at source[places[e] + offset], or source[e · places + offset] where `places` is a number; Y
     likewise. Nothing is spent on zeros, and on ones an addition. With `finishes` it takes two vectors more and
-    writes max(y + shift, least) for each y; NaN stays.
+    writes max(y + bias, least) for each y; NaN stays.
 
     All is one straight run of instructions without loops or tables: five times faster than loops over a buffer.
     """
@@ -45,8 +45,8 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
         for i in range(rows):
             for j, value in enumerate(_product(builder, matrix, middle[i])):
                 if finishes:
-                    shift, least = arguments[6:]
-                    value = builder.fadd(value, shift, flags=FLAGS)
+                    bias, least = arguments[6:]
+                    value = builder.fadd(value, bias, flags=FLAGS)
                     value = builder.select(builder.fcmp_ordered("<", value, least), least, value)
                 builder.store(value, pointer(3, i * rows + j), align=align)
         return context.get_dummy_value()
@@ -57,9 +57,9 @@ def square_map(matrix: Sequence[Sequence[float]], *, finishes: bool = False) -> 
         @intrinsic
         def finish(
             typing_context: Any, source: Any, places: Any, offset: Any, target: Any, to_places: Any, to: Any,
-            shift: Any, least: Any,
+            bias: Any, least: Any,
         ) -> Any:  # fmt: skip
-            return types.void(source, places, types.int64, target, to_places, types.int64, shift, least), generate
+            return types.void(source, places, types.int64, target, to_places, types.int64, bias, least), generate
 
         return finish
 

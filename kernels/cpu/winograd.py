@@ -26,7 +26,7 @@ from kernels.cpu.arrays import in_elements
 from kernels.cpu.blocks import copy_block
 from kernels.cpu.direct import collect
 from kernels.cpu.jit import jit
-from kernels.cpu.microkernel import WIDE_ROWS, panel_address, run_panel, tile_columns
+from kernels.cpu.microkernel import BLOCK_STEPS, WIDE_ROWS, panel_address, run_panel, tile_columns
 from kernels.cpu.rows import memory_at, row_kernel
 from kernels.cpu.squares import square_map
 from kernels.cpu.tasks import address_of
@@ -38,8 +38,6 @@ from kernels.types import Array
 _BLOCK_BYTES = 320 << 10
 #: Rows of tiles of the microkernel per block, at least: U passes once per block, and may come from memory.
 _LEAST_ROWS = 8
-#: Steps of a product's inner loop at a time: their part of a panel of U stays in the first-level cache.
-_BLOCK_STEPS = 384
 #: Chunks of tiles, each with sums for a weight gradient of its own: at most so many, and with sums of so many bytes.
 _CHUNKS = 16
 _CHUNK_BYTES = 1 << 22
@@ -131,7 +129,7 @@ def weight_grad(x: Array, dy: Array, window: Window, m: int) -> Array:
     chunks = min(chunks // _EVEN * _EVEN or chunks, blocks)
     sums = memory.empty((chunks, elements, x.shape[3], columns), x.dtype)
     planes = _plane(block * pitches[0], size), _plane(block * pitches[1], size)
-    scratch = elements * (sum(planes) + 1) * size + (x.shape[3] + dy.shape[3]) * size
+    scratch = elements * sum(planes) * size + (x.shape[3] + dy.shape[3]) * size
     numbers = (*tiles, window.top, window.left, block, blocks, parts, *pitches, *planes, panel_address(x.dtype), size)
     _sum_products(chunks * parts, x, dy, sums, numbers, m, scratch=scratch)
     inverse = memory.empty((1, 9, x.shape[3], columns), x.dtype)
@@ -160,17 +158,17 @@ def _correlate(
     u = packed.get(f"winograd {m}")
     if u is None:
         u = packed[f"winograd {m}"] = _transformed(weight, C, panels, m)
-    shift = np.zeros(panels * width, x.dtype)
+    padded_bias = np.zeros(panels * width, x.dtype)
     if bias is not None:
-        shift[:K] = bias
+        padded_bias[:K] = bias
     tiles = (-(-y.shape[1] // m), -(-y.shape[2] // m))
     pitches = _pitch(C, size), panels * width
     count = len(x) * tiles[0] * tiles[1]
     block = _tiles_per_block(count, sum(pitches) * elements * size)
     planes = _plane(block * pitches[0], size), _plane(block * pitches[1], size)
-    scratch = elements * (sum(planes) + 1) * size + (C + y.shape[3]) * size
-    numbers = (*tiles, *before, block, panels, width, *pitches, *planes, panel_address(x.dtype), size)
-    _correlate_block(-(-count // block), x, u, shift, y, numbers, relu, m, scratch=scratch)
+    scratch = elements * sum(planes) * size + (C + y.shape[3]) * size
+    numbers = (*tiles, *before, block, panels, width, *pitches, *planes, BLOCK_STEPS, panel_address(x.dtype), size)
+    _correlate_block(-(-count // block), x, u, padded_bias, y, numbers, relu, m, scratch=scratch)
     return y if y.shape[3] == K else np.ascontiguousarray(y[..., :K])
 
 
@@ -237,12 +235,13 @@ def _transform_weight(u: Array, layout: tuple[int, ...], m: int, scratch: int, p
 
 @row_kernel
 def _correlate_block(
-    x: Array, u: Array, shift: Array, y: Array, numbers: tuple[int, ...], relu: int, m: int, scratch: int, task: int
+    x: Array, u: Array, bias: Array, y: Array, numbers: tuple[int, ...], relu: int, m: int, scratch: int, task: int
 ) -> None:
     """One block of tiles, all channels: reads x once (neighbours again from cache), U once, writes y once."""
     N, H, W, C = x.shape
     _, P, Q, K = y.shape
-    tiles_h, tiles_w, top, left, block, panels, width, v_pitch, m_pitch, v_plane, m_plane, panel_code, size = numbers
+    tiles_h, tiles_w, top, left, block, panels, width = numbers[:7]
+    v_pitch, m_pitch, v_plane, m_plane, block_steps, panel_code, size = numbers[7:]
     first, last = task * block, min((task + 1) * block, N * tiles_h * tiles_w)
     n = m + 2
     flat_x, flat_y = x.reshape(-1), y.reshape(-1)
@@ -268,10 +267,10 @@ def _correlate_block(
     for e in range(n * n):
         for panel in range(panels):
             target = np.int64(product.ctypes.data) + (e * m_plane + panel * width) * size
-            for c in range(0, C, _BLOCK_STEPS):
+            for c in range(0, C, block_steps):
                 a = scratch + (e * v_plane + c) * size
                 b = np.int64(u.ctypes.data) + (e * u.shape[1] + (panel * C + c) * width) * size
-                start, steps = (target if c > 0 else 0), min(_BLOCK_STEPS, C - c)
+                start, steps = (target if c > 0 else 0), min(block_steps, C - c)
                 run_panel(
                     panel_code,
                     (
@@ -288,9 +287,9 @@ def _correlate_block(
         for channel in range(0, K, lanes(x)):
             k = min(channel, K - lanes(x))
             if m == 4:
-                _output_4(product, m_plane, row + k, flat_y, places, k, load(shift, k), least)
+                _output_4(product, m_plane, row + k, flat_y, places, k, load(bias, k), least)
             else:
-                _output_2(product, m_plane, row + k, flat_y, places, k, load(shift, k), least)
+                _output_2(product, m_plane, row + k, flat_y, places, k, load(bias, k), least)
 
 
 @row_kernel

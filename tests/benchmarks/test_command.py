@@ -7,7 +7,7 @@ import pytest
 from numba.core.ccallback import CFunc
 
 import benchmarks.__main__ as command
-from benchmarks import ceiling, chart, cold, compile_times, kernel_rows, report, timing
+from benchmarks import algorithms, ceiling, chart, cold, compile_times, kernel_rows, report, timing
 from benchmarks.cases import CASES, MNIST
 from benchmarks.contenders import DLCORE, LOOPS
 from benchmarks.goals import PYTORCH, PYTORCH_BEST
@@ -193,3 +193,17 @@ def test_a_chart_needs_a_comparison_with_pytorch(tmp_path, content):
     file.write_text(json.dumps(content))
     with pytest.raises(ArgumentError, match="holds no comparison with PyTorch"):
         chart.draw([file], tmp_path / "chart.svg")
+
+
+def test_algorithms_keeps_times_and_errors_of_each_way(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(algorithms, "_layers", lambda: [(*algorithms._MORE_LAYERS[0], 1)])
+    path = tmp_path / "algorithms.json"
+    assert command.main(["algorithms", "--quick", "--threads", "1", "--json", str(path)]) == 0
+    rows = json.loads(path.read_text())["rows"]
+    assert [row["action"] for row in rows] == list(algorithms.PASSES)
+    for row in rows:
+        assert set(row["milliseconds"]) == {"direct", "F(2×2)", "F(4×4)"}
+        assert row["chosen"] in row["milliseconds"]
+        assert row["errors"].keys() >= row["milliseconds"].keys()
+        assert all(0 < error < 1e-4 for error in row["errors"].values())
+    assert "F(4×4), ms" in capsys.readouterr().out

@@ -22,7 +22,7 @@ CUTS = st.fixed_dictionaries(
     {
         "_BLOCK_BYTES": st.sampled_from([1, winograd._BLOCK_BYTES]),
         "_LEAST_ROWS": st.sampled_from([1, winograd._LEAST_ROWS]),
-        "_BLOCK_STEPS": st.sampled_from([1, 5, winograd._BLOCK_STEPS]),
+        "BLOCK_STEPS": st.sampled_from([1, 5, winograd.BLOCK_STEPS]),
         "_CHUNKS": st.sampled_from([1, 2, winograd._CHUNKS]),
         "_PART_COLUMNS": st.sampled_from([8, winograd._PART_COLUMNS]),
         "_PART_BYTES": st.sampled_from([1, winograd._PART_BYTES]),
