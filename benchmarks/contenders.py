@@ -126,8 +126,8 @@ def _textbook_numpy(case: Case, inputs: Inputs) -> Call:
     return functools.partial(getattr(textbook, case.kernel), *arguments[case.kernel]())
 
 
-def _dlcore(case: Case, inputs: Inputs) -> Call:
-    """On the active backend, in its own memory layout; the call ends when the device has finished."""
+def launches(case: Case, inputs: Inputs) -> Call:
+    """Dlcore on the active backend, in its own memory layout; on a device, the call ends before its work does."""
     where = backend.current()
 
     def place(array: Array) -> Array:
@@ -135,7 +135,11 @@ def _dlcore(case: Case, inputs: Inputs) -> Call:
             return where.asarray(array)
         return layout.from_channels_last(where.asarray(layout.channels_last(array)))
 
-    launch = _kernel_call(kernels, case, inputs, place)
+    return _kernel_call(kernels, case, inputs, place)
+
+
+def _dlcore(case: Case, inputs: Inputs) -> Call:
+    where, launch = backend.current(), launches(case, inputs)
 
     def call() -> Any:
         result = launch()

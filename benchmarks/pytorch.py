@@ -35,11 +35,11 @@ def set_num_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def contenders() -> list[Contender]:
-    """PyTorch in both memory formats."""
+def contenders(device: str = "cpu") -> list[Contender]:
+    """PyTorch in both memory formats, on "cpu" or "cuda"."""
 
     def of(memory_format: Any) -> Any:
-        return lambda case, inputs: _prepare(case, inputs, memory_format)
+        return lambda case, inputs: _prepare(case, inputs, memory_format, device)
 
     return [
         Contender(PYTORCH, of(torch.contiguous_format), _result),
@@ -47,9 +47,9 @@ def contenders() -> list[Contender]:
     ]
 
 
-def _prepare(case: Case, inputs: Inputs, memory_format: Any) -> Call:
+def _prepare(case: Case, inputs: Inputs, memory_format: Any, device: str) -> Call:
     def place(array: Array) -> Any:
-        tensor = torch.from_numpy(array)
+        tensor = torch.from_numpy(array).to(device)
         return tensor.contiguous(memory_format=memory_format) if array.ndim == 4 else tensor
 
     call = _CALLS[case.kernel](case, inputs, place)
@@ -132,7 +132,7 @@ def _fold(case: Case, inputs: Inputs, place: Any) -> Call:
     """From columns in its own order, (N, C·R·S, OH·OW)."""
     window, stride, padding = _window(case)
     columns = inputs.columns.reshape(case.batch, case.output_size**2, -1).transpose(0, 2, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(columns))
+    tensor = place(np.ascontiguousarray(columns))
     return lambda: torch.nn.functional.fold(tensor, [case.size] * 2, window, 1, padding, stride)
 
 
@@ -156,7 +156,7 @@ _CALLS: dict[str, Any] = {
 
 
 def _result(case: Case, result: Any) -> Array:
-    array: Array = (result[0] if isinstance(result, tuple) else result).numpy()
+    array: Array = (result[0] if isinstance(result, tuple) else result).cpu().numpy()
     if case.kernel == "im2col":
         return array.transpose(0, 2, 1).reshape(case.batch * case.output_size**2, -1)
     return array

@@ -18,16 +18,16 @@ from kernels.types import Array
 FUSED = f"{PYTORCH} channels_last, fused Adam"
 
 
-def contenders() -> list[NetworkContender]:
-    """PyTorch's default and its best."""
+def contenders(device: str = "cpu") -> list[NetworkContender]:
+    """PyTorch's default and its best, on "cpu" or "cuda"."""
     return [
-        NetworkContender(PYTORCH, lambda *given: _prepare(*given, is_best=False)),
-        NetworkContender(FUSED, lambda *given: _prepare(*given, is_best=True)),
+        NetworkContender(PYTORCH, lambda *given: _prepare(*given, device=device, is_best=False)),
+        NetworkContender(FUSED, lambda *given: _prepare(*given, device=device, is_best=True)),
     ]
 
 
-def _prepare(network: nn.Sequential, action: str, x: Array, *, is_best: bool) -> Call:
-    twin, inputs = like(network), torch.from_numpy(x)
+def _prepare(network: nn.Sequential, action: str, x: Array, *, device: str, is_best: bool) -> Call:
+    twin, inputs = like(network).to(device), torch.from_numpy(x).to(device)
     if is_best:
         twin, inputs = twin.to(memory_format=torch.channels_last), inputs.to(memory_format=torch.channels_last)
     if action != STEP:
@@ -35,12 +35,12 @@ def _prepare(network: nn.Sequential, action: str, x: Array, *, is_best: bool) ->
 
         def infer() -> Any:
             with torch.inference_mode():
-                return twin(inputs).numpy()
+                return twin(inputs).cpu().numpy()
 
         return infer
 
     optimizer = torch.optim.Adam(twin.parameters(), fused=True if is_best else None)
-    targets = torch.from_numpy(labels(len(x)))
+    targets = torch.from_numpy(labels(len(x))).to(device)
 
     def step() -> None:
         loss = torch.nn.functional.cross_entropy(twin(inputs), targets)

@@ -16,23 +16,10 @@ if getattr(kernels, "OWNER", None) != "dlcore":
 
 from dlcore import backend, data, functional, models, nn, optim
 from dlcore.autograd import Function, Fused, enable_grad, grad, is_grad_enabled, no_grad
+from dlcore.creation import arange, from_dlpack, full, ones, rand, randn, tensor, zeros
 from dlcore.gradcheck import gradcheck, gradgradcheck
 from dlcore.io import load, save
-from dlcore.tensor import (
-    Tensor,
-    arange,
-    asarray,
-    concat,
-    full,
-    matmul,
-    ones,
-    rand,
-    randn,
-    stack,
-    tensor,
-    where,
-    zeros,
-)
+from dlcore.tensor import Tensor, asarray, concat, matmul, stack, where
 from dlcore.threads import get_num_threads, set_num_threads
 from kernels.errors import (
     ArgumentError,
@@ -40,6 +27,7 @@ from kernels.errors import (
     BackendUnavailableError,
     DataError,
     DataUnavailableError,
+    DeviceMemoryError,
     DLCoreError,
     DTypeError,
     FileFormatError,
@@ -64,6 +52,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DataUnavailableError",
+    "DeviceMemoryError",
     "FileFormatError",
     "Function",
     "Fused",
@@ -81,6 +70,7 @@ __all__ = [
     "concat",
     "data",
     "enable_grad",
+    "from_dlpack",
     "full",
     "functional",
     "get_num_threads",

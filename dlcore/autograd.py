@@ -11,6 +11,7 @@ This file knows no operation and no operator.
 import heapq
 import inspect
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
@@ -120,6 +121,8 @@ class Saved(NamedTuple):
 
 
 OUTPUT = -1
+#: A node keeps an output of at most so many elements, and its constants, so that small graphs can be drawn with values.
+FEW = 6
 _WEAK = np.dtype(np.float64)  # of numbers, which receive no gradient
 
 
@@ -147,6 +150,7 @@ class Function:
     needs_input_grad: tuple[bool, ...] = ()
     edges: tuple[Edge, ...] = ()
     order: int = 0
+    few: tuple[Any, ...] = ()  # the output and then each constant (None for what is none), if they are small
     _kept: tuple[Any, ...] = ()
     _saved: tuple[Saved, ...] | None = ()
 
@@ -175,10 +179,14 @@ class Function:
             else:
                 arrays.append(_constant(value))
                 sources.append(None)
-        _check_one_backend(cls, arrays)
+        owner = _owner(cls, arrays)
         if _grad_enabled.get():
             node.needs_input_grad = tuple([source is not None for source in sources])
-        output = node.forward(*arrays, **options)
+        if owner is None:
+            output = node.forward(*arrays, **options)
+        else:
+            with owner.active_device():
+                output = node.forward(*arrays, **options)
         if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy makes scalars of 0-d results
             scalar, output = output, np.asarray(output)
             node._kept = tuple([output if kept is scalar else kept for kept in node._kept])
@@ -225,6 +233,12 @@ class Function:
         """Become a node: keep edges and saved arrays, but no Tensor except leaves, so there are no cycles."""
         self.order = next(_order)
         self.edges = tuple([Edge(source, np.shape(x), _dtype_of(x)) for source, x in zip(sources, arrays, strict=True)])
+        if output.size <= FEW:
+            constants = [
+                x if edge.source is None and math.prod(edge.shape) <= FEW else None
+                for edge, x in zip(self.edges, arrays, strict=True)
+            ]
+            self.few = (output.copy() if self.is_view else output, *constants)  # a view would keep all it is part of
         owners: dict[int, list[tuple[int, Version | None]]] = {id(output): [(OUTPUT, version)]}
         for i, (x, array) in enumerate(zip(inputs, arrays, strict=True)):
             owners.setdefault(id(array), []).append((i, x.version if isinstance(x, _tensor_type) else None))
@@ -426,7 +440,11 @@ def _walk(
 
 def _gradients(node: Function, gradient: "Tensor") -> "list[Tensor | None]":
     """Run one node's backward and hold its results to what it must return."""
-    returned = node.backward(gradient)
+    if type(gradient.data) is np.ndarray:
+        returned = node.backward(gradient)
+    else:
+        with backend.of(gradient.data).active_device():
+            returned = node.backward(gradient)
     gradients = list(returned) if isinstance(returned, tuple) else [returned]
     if len(gradients) != len(node.edges):
         raise GraphError(
@@ -518,19 +536,20 @@ def _constant(value: Any) -> Any:
     )
 
 
-def _check_one_backend(cls: type[Function], arrays: Sequence[Any]) -> None:
-    kind = None
+def _owner(cls: type[Function], arrays: Sequence[Any]) -> backend.Backend | None:
+    """The one backend of these inputs; None if it is NumPy's, or there are only numbers."""
     for array in arrays:
-        if array is None or isinstance(array, (bool, int, float)):
-            continue
-        if kind is None or type(array) is kind is np.ndarray:
-            kind = type(array)
-            continue
-        parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
-        names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        names += [f"input {i}" for i in range(len(names), len(arrays))]
-        backend.common(cls.__name__, {n: a for n, a in zip(names, arrays, strict=False) if hasattr(a, "dtype")})
-        return
+        if not (array is None or type(array) is np.ndarray or isinstance(array, (bool, int, float))):
+            break
+    else:
+        return None
+    owners = [backend.of(array) for array in arrays if hasattr(array, "dtype")]
+    if all(owner is owners[0] for owner in owners):
+        return None if owners[0].is_host else owners[0]
+    parameters = list(inspect.signature(cls.forward).parameters.values())[1:]
+    names = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    names += [f"input {i}" for i in range(len(names), len(arrays))]
+    return backend.common(cls.__name__, {n: a for n, a in zip(names, arrays, strict=False) if hasattr(a, "dtype")})
 
 
 def _memory(array: Any) -> Any:

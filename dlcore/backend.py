@@ -10,10 +10,11 @@ which array libraries there are.
 
 import functools
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from types import ModuleType
+from types import ModuleType, TracebackType
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 
 from dlcore import random
 from dlcore.random import seed
-from kernels.errors import ArgumentError, BackendMismatchError, BackendUnavailableError
+from kernels.errors import ArgumentError, BackendMismatchError, BackendUnavailableError, DeviceMemoryError, DTypeError
 from kernels.types import Array
 
 __all__ = [
@@ -30,10 +31,13 @@ __all__ = [
     "available",
     "common",
     "current",
+    "from_dlpack",
     "get",
+    "is_foreign",
     "name",
     "of",
     "pointwise",
+    "precision",
     "seed",
     "synchronize",
     "to_numpy",
@@ -71,8 +75,12 @@ class Backend:
         return self.device is None
 
     def active_device(self) -> AbstractContextManager[Any]:
-        """A block in which arrays made by `xp` land on this backend's device."""
-        return nullcontext() if self.device is None else self.xp.cuda.Device(self.device)
+        """A block in which arrays made by `xp` land on this backend's device, and kernels run there.
+
+        Raises:
+            DeviceMemoryError: at its end, if the device's memory did not suffice.
+        """
+        return _ON_HOST if self.device is None else _OnDevice(self)
 
     def asarray(self, x: Any, dtype: npt.DTypeLike | None = None) -> Array:
         """`x` as an array of this backend: unchanged if it is one, else copied here (an explicit transfer)."""
@@ -95,6 +103,44 @@ class Backend:
         return f"Backend({self.name!r})"
 
 
+class _OnDevice:
+    """Enters a device, and says it in dlcore's words when that runs out of memory."""
+
+    __slots__ = ("backend", "device")
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.device = backend.xp.cuda.Device(backend.device)
+
+    def __enter__(self) -> None:
+        self.device.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.device.__exit__(kind, error, traceback)
+        if isinstance(error, MemoryError) and not isinstance(error, DeviceMemoryError):
+            raise DeviceMemoryError(self._out_of_memory(error)) from error
+
+    def _out_of_memory(self, error: MemoryError) -> str:
+        cuda = self.backend.xp.cuda
+        with self.device:
+            free, total = cuda.runtime.memGetInfo()
+            used = self.backend.xp.get_default_memory_pool().used_bytes()
+        asked = re.search(r"allocating ([\d,]+) bytes", str(error))
+        size = "more memory" if asked is None else _gigabytes(int(asked[1].replace(",", "")))
+        return (
+            f"{self.backend.name}: {size} asked for, but {_gigabytes(free)} of the device's {_gigabytes(total)} are "
+            f"free (arrays of this process hold {_gigabytes(used)}); take a smaller batch, drop tensors that are no "
+            "longer needed, or evaluate under dl.no_grad()"
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.2f} MiB"
+
+
+_ON_HOST = nullcontext()
 _NUMPY = Backend("numpy", np)
 _default: Backend | None = None
 _context: ContextVar[Backend | None] = ContextVar("dlcore_backend", default=None)
@@ -197,6 +243,65 @@ def asarray(x: Any, dtype: npt.DTypeLike | None = None) -> Array:
 def to_numpy(x: Any) -> npt.NDArray[Any]:
     """`x` (an array of any backend, or a Tensor) as a NumPy array; waits for the device if there is one."""
     return _NUMPY.asarray(getattr(x, "data", x) if hasattr(x, "requires_grad") else x)
+
+
+#: The modes of `precision`, and what CuPy calls them (`cupy._core.set_compute_type`).
+_PRECISIONS = {"highest": 1, "tf32": 5}
+_precision = "tf32" if os.environ.get("CUPY_TF32") == "1" else "highest"
+
+
+def precision(choice: str | None = None) -> str:
+    """How exactly GPUs multiply float32 matrices, in this process; convolutions that go by matrix products included.
+
+    Args:
+        choice: "highest", the default: in float32 throughout. "tf32": factors are rounded to 10 bits of mantissa, sums
+            stay float32; several times faster on tensor cores (compute capability 8.0 and later). None asks only.
+
+    Returns:
+        The mode that holds now. On the CPU, products are always exact to float32.
+    """
+    global _precision
+    if choice is not None:
+        if choice not in _PRECISIONS:
+            raise ArgumentError(f'precision: expected "highest" or "tf32", got {choice!r}')
+        _precision = choice
+        if not _why_no_cupy():
+            _apply_precision()
+    return _precision
+
+
+def _apply_precision() -> None:
+    import cupy
+
+    cupy._core.set_compute_type(np.float32, _PRECISIONS[_precision])
+
+
+def is_foreign(x: Any) -> bool:
+    """Whether `x` is another library's array, which `from_dlpack` takes."""
+    if isinstance(x, (np.ndarray, np.generic)) or _is_cupy(x):
+        return False
+    return hasattr(x, "__dlpack__") or hasattr(x, "__cuda_array_interface__")
+
+
+def from_dlpack(x: Any) -> Array:
+    """Another library's array as one of NumPy or CuPy, in the same memory; see `dlcore.from_dlpack`."""
+    if not hasattr(x, "__dlpack__") and not hasattr(x, "__cuda_array_interface__"):
+        raise DTypeError(f"from_dlpack: expected an array that has __dlpack__, got {type(x).__qualname__}")
+    kind, device = x.__dlpack_device__() if hasattr(x, "__dlpack__") else (_DLPACK_CUDA, 0)
+    if kind == _DLPACK_CPU:
+        return np.from_dlpack(x)
+    if kind != _DLPACK_CUDA:
+        raise DTypeError(
+            f"from_dlpack: the array lies on a device of type {kind}, neither on the CPU nor on a CUDA GPU"
+        )
+    owner = get(f"cupy:{device}")
+    with owner.active_device():
+        array: Array = owner.xp.from_dlpack(x) if hasattr(x, "__dlpack__") else owner.xp.asarray(x)
+    return array
+
+
+#: Device types of the DLPack standard.
+_DLPACK_CPU, _DLPACK_CUDA = 1, 2
 
 
 def synchronize() -> None:

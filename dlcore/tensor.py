@@ -47,7 +47,7 @@ class Tensor:
     version: Version
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
-        self.data = _as_array(data, None)
+        self.data = as_array(data, None)
         if requires_grad and self.data.dtype.kind != "f":
             raise DTypeError(f"Tensor: only floating-point tensors can require a gradient, got {self.data.dtype}")
         self.grad = None
@@ -136,6 +136,23 @@ class Tensor:
     def numpy(self) -> npt.NDArray[Any]:
         """A copy of the values as a NumPy array."""
         return np.array(backend.to_numpy(self.data))
+
+    # Other libraries read a tensor without a copy: through DLPack, or where they know only CUDA's older protocol, that.
+
+    def __dlpack__(self, **options: Any) -> Any:
+        if self.requires_grad:
+            raise GraphError("__dlpack__: other libraries do not see this tensor's graph; hand over x.detach()")
+        exported: Any = self.data
+        return exported.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        exported: Any = self.data
+        return exported.__dlpack_device__()
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        exported: Any = self.data
+        return exported.__cuda_array_interface__
 
     def item(self) -> Any:
         """The value of a tensor of one element, as a Python number; waits for the device if there is one."""
@@ -306,7 +323,7 @@ class Tensor:
 
     def reshape(self, *shape: Any) -> "Tensor":
         """The same elements under another shape; one length may be -1."""
-        return ops.Reshape.apply(self, shape=_lengths(shape))
+        return ops.Reshape.apply(self, shape=lengths_of(shape))
 
     def flatten(self, start_axis: int = 0) -> "Tensor":
         """All axes from `start_axis` on as one."""
@@ -342,67 +359,14 @@ class Tensor:
 autograd.register_tensor(Tensor)
 
 
-# ---- making tensors -------------------------------------------------------------------------------------------------
-
-
-def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False) -> Tensor:
-    """A Tensor of a *copy* of `data` (a number, nested lists, an array, a Tensor), on the active backend.
-
-    Python floats become float32; an array keeps its dtype unless `dtype` says otherwise.
-    """
-    source = data.data if isinstance(data, Tensor) else data
-    return Tensor(_as_array(source, dtype, on=backend.current()).copy(), requires_grad)
-
-
 def asarray(data: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """A Tensor that shares memory with `data` where it can: an array, on its own backend, of that dtype."""
+    """A Tensor that shares memory with `data` where it can: an array, on its own backend, of that dtype.
+
+    Other libraries' arrays are taken through DLPack, PyTorch's tensors among them; see `from_dlpack`.
+    """
     if isinstance(data, Tensor):
         return data if dtype is None else data.astype(dtype)
-    return Tensor(_as_array(data, dtype))
-
-
-def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
-    """A Tensor of zeros."""
-    return full(shape, 0, dtype, requires_grad=requires_grad)
-
-
-def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
-    """A Tensor of ones."""
-    return full(shape, 1, dtype, requires_grad=requires_grad)
-
-
-def full(
-    shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False
-) -> Tensor:
-    """A Tensor with the same value everywhere."""
-    here = backend.current()
-    with here.active_device():
-        return Tensor(here.xp.full(shape, value, dtype=dtype), requires_grad)
-
-
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Evenly spaced values, from `start` (or 0) up to `stop`, which is left out; floats become float32."""
-    if stop is None:
-        start, stop = 0, start
-    if dtype is None and any(isinstance(bound, float) for bound in (start, stop, step)):
-        dtype = np.float32
-    here = backend.current()
-    with here.active_device():
-        return Tensor(here.xp.arange(start, stop, step, dtype=dtype))
-
-
-def randn(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of standard normal values from the default generator: `randn(2, 3)` or `randn((2, 3))`."""
-    here = backend.current()
-    with here.active_device():
-        return Tensor(here.rng.normal(_lengths(shape), dtype=dtype), requires_grad)
-
-
-def rand(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
-    """A Tensor of uniform values in [0, 1) from the default generator: `rand(2, 3)` or `rand((2, 3))`."""
-    here = backend.current()
-    with here.active_device():
-        return Tensor(here.rng.uniform(_lengths(shape), dtype=dtype), requires_grad)
+    return Tensor(as_array(data, dtype))
 
 
 # ---- functions of several tensors -----------------------------------------------------------------------------------
@@ -441,20 +405,22 @@ def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
     """Elements of `a` where the condition holds, of `b` elsewhere."""
     mask = condition.data if isinstance(condition, Tensor) else condition
     if not (hasattr(a, "dtype") or hasattr(b, "dtype")):
-        a = _as_array(a, None)  # of two numbers, too, comes float32
+        a = as_array(a, None)  # of two numbers, too, comes float32
     return ops.Where.apply(mask, a, b)
 
 
-def _lengths(shape: tuple[Any, ...]) -> tuple[int, ...]:
+def lengths_of(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape given as several integers, or as one tuple or list of them."""
     lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
     return tuple(operator.index(length) for length in lengths)
 
 
-def _as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:
+def as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:
     """`data` as an array: where it lies, or on `on`; lists and numbers go to the active backend."""
     if isinstance(data, Tensor):
         data = data.data
+    if backend.is_foreign(data):
+        data = backend.from_dlpack(data)
     is_array = hasattr(data, "dtype")
     try:
         values = data if is_array else np.asarray(data, dtype=dtype)

@@ -43,7 +43,33 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
         raise ArgumentError(
             f'{operation}: algorithm="{algorithm}" takes NumPy arrays, but the arguments are CuPy arrays.'
         )
-    return _package("reference" if algorithm == "reference" else "cuda" if on_gpu else "cpu")
+    if on_gpu:
+        return _on_device(arrays)
+    return _package("reference" if algorithm == "reference" else "cpu")
+
+
+class _OnDevice:
+    """The CUDA package for arrays of a device that is not the current one: its functions run there."""
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(_package("cuda"), name)
+
+        @functools.wraps(function)
+        def on_device(*arguments: Any, **options: Any) -> Any:
+            with self._device:
+                return function(*arguments, **options)
+
+        return on_device
+
+
+def _on_device(arrays: Mapping[str, Array | None]) -> Any:
+    import cupy
+
+    device: Any = next(array for array in arrays.values() if is_cupy(array)).device  # type: ignore[union-attr]
+    return _package("cuda") if device.id == cupy.cuda.Device().id else _OnDevice(device)
 
 
 def _kind(operation: str, name: str, array: object) -> str:

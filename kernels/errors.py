@@ -29,6 +29,10 @@ class BackendMismatchError(DLCoreError, TypeError):
     """Arrays of two backends met in one operation; dlcore never copies between devices silently."""
 
 
+class DeviceMemoryError(DLCoreError, MemoryError):
+    """A GPU has too little memory free for what was asked."""
+
+
 class GraphError(DLCoreError, RuntimeError):
     """The autograd graph cannot do what was asked (freed, modified in place, no gradient to compute)."""
 

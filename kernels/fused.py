@@ -280,8 +280,11 @@ def optimizer_step(
     if not parameters:
         return
     arrays = {"w": parameters[0][0], "g": parameters[0][1]}
+    kind = type(parameters[0][0])
     for own in parameters:
         for array in own:
+            if type(array) is not kind:  # refused, unless it is a subclass
+                implementation("optimizer_step", {"w": parameters[0][0], "another array": array})
             if array.shape != own[0].shape:
                 raise ShapeError(
                     f"optimizer_step: the arrays of a parameter must have one shape, got {[a.shape for a in own]}."

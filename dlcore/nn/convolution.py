@@ -7,9 +7,10 @@ import numpy as np
 
 from dlcore import backend
 from dlcore import functional as F
+from dlcore.creation import zeros
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter
-from dlcore.tensor import Tensor, zeros
+from dlcore.tensor import Tensor
 from kernels import layout
 from kernels.errors import ArgumentError
 from kernels.geometry import Padding, Size, pair

@@ -4,9 +4,10 @@ import math
 from typing import Literal
 
 from dlcore import functional as F
+from dlcore.creation import zeros
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter
-from dlcore.tensor import Tensor, zeros
+from dlcore.tensor import Tensor
 
 
 class Linear(Module):

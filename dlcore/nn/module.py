@@ -14,8 +14,9 @@ import numpy.typing as npt
 from dlcore import backend
 from dlcore.autograd import no_grad
 from dlcore.backend import Backend
+from dlcore.creation import zeros
 from dlcore.nn.summary import Row, Summary
-from dlcore.tensor import Tensor, zeros
+from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
 

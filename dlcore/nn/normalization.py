@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dlcore import functional as F
+from dlcore.creation import ones, zeros
 from dlcore.nn.module import Buffer, Module, Parameter
-from dlcore.tensor import Tensor, ones, zeros
+from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, ShapeError
 
 

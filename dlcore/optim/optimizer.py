@@ -88,9 +88,11 @@ class Optimizer:
                 continue
             if self.weight_decay and not self.decouples_weight_decay:
                 gradient = gradient + self.weight_decay * w
-            self.update(owner.xp, w, gradient, state, self.steps[number])
-        for parameters in together.values():
-            self._run_formula(parameters)
+            with owner.active_device():
+                self.update(owner.xp, w, gradient, state, self.steps[number])
+        for owner, parameters in together.items():
+            with owner.active_device():
+                self._run_formula(parameters)
         for parameter in self.parameters:
             if parameter.grad is not None:
                 parameter.version.changed()
@@ -159,11 +161,14 @@ class Optimizer:
 def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:
     """What is kept for w, brought to w's backend, type and memory layout: `net.to` and `astype` move it along."""
     if kept is None:
-        return owner.xp.zeros_like(w)
+        with owner.active_device():
+            zeros: Array = owner.xp.zeros_like(w)
+        return zeros
     if kept.dtype == w.dtype and same_order(kept, w) and backend.of(kept) is owner:
         return kept
-    moved: Array = owner.xp.empty_like(w)
-    moved[...] = owner.asarray(kept)
+    with owner.active_device():
+        moved: Array = owner.xp.empty_like(w)
+        moved[...] = owner.asarray(kept)
     return moved
 
 

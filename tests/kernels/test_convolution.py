@@ -40,7 +40,7 @@ def in_float64(*given: Any) -> list[Any]:
 #: How direct convolution cuts its work: as for these small images, or as large ones would make it.
 CUTS = st.fixed_dictionaries(
     {
-        "_BLOCK_STEPS": st.sampled_from([1, 20, direct._BLOCK_STEPS]),
+        "BLOCK_STEPS": st.sampled_from([1, 20, direct.BLOCK_STEPS]),
         "_BAND_BYTES": st.sampled_from([1, 500, direct._BAND_BYTES]),
         "_CHUNKS": st.sampled_from([1, 2, direct._CHUNKS]),
         "_CHUNK_BYTES": st.sampled_from([0, direct._CHUNK_BYTES]),

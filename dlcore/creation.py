@@ -1,0 +1,76 @@
+"""Functions that make tensors: on the active backend, or around an array that exists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlcore import backend
+from dlcore.tensor import Tensor, as_array, lengths_of
+
+
+def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of a *copy* of `data` (a number, nested lists, an array, a Tensor), on the active backend.
+
+    Python floats become float32; an array keeps its dtype unless `dtype` says otherwise.
+    """
+    source = data.data if isinstance(data, Tensor) else data
+    return Tensor(as_array(source, dtype, on=backend.current()).copy(), requires_grad)
+
+
+def from_dlpack(array: Any) -> Tensor:
+    """A Tensor in the memory of another library's array (PyTorch, JAX, …), without a copy, on the device where it lies.
+
+    Args:
+        array: what has `__dlpack__`, or, on a GPU, `__cuda_array_interface__`.
+
+    Raises:
+        DTypeError: it has neither.
+        BackendUnavailableError: it lies on a GPU, and CuPy cannot be used here.
+    """
+    return Tensor(backend.from_dlpack(array))
+
+
+def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of zeros."""
+    return full(shape, 0, dtype, requires_grad=requires_grad)
+
+
+def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
+    """A Tensor of ones."""
+    return full(shape, 1, dtype, requires_grad=requires_grad)
+
+
+def full(
+    shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False
+) -> Tensor:
+    """A Tensor with the same value everywhere."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.xp.full(shape, value, dtype=dtype), requires_grad)
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
+    """Evenly spaced values, from `start` (or 0) up to `stop`, which is left out; floats become float32."""
+    if stop is None:
+        start, stop = 0, start
+    if dtype is None and any(isinstance(bound, float) for bound in (start, stop, step)):
+        dtype = np.float32
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.xp.arange(start, stop, step, dtype=dtype))
+
+
+def randn(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of standard normal values from the default generator: `randn(2, 3)` or `randn((2, 3))`."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.rng.normal(lengths_of(shape), dtype=dtype), requires_grad)
+
+
+def rand(*shape: Any, dtype: npt.DTypeLike = np.float32, requires_grad: bool = False) -> Tensor:
+    """A Tensor of uniform values in [0, 1) from the default generator: `rand(2, 3)` or `rand((2, 3))`."""
+    here = backend.current()
+    with here.active_device():
+        return Tensor(here.rng.uniform(lengths_of(shape), dtype=dtype), requires_grad)
