@@ -15,11 +15,26 @@ if getattr(kernels, "OWNER", None) != "dlcore":
     )
 
 from dlcore import backend, data, functional, models, nn, optim
+from dlcore.array_functions import (
+    concat,
+    einsum,
+    flip,
+    gather,
+    maximum,
+    minimum,
+    pad,
+    roll,
+    split,
+    stack,
+    take,
+    where,
+)
 from dlcore.autograd import Function, Fused, enable_grad, grad, is_grad_enabled, no_grad
 from dlcore.creation import arange, from_dlpack, full, ones, rand, randn, tensor, zeros
+from dlcore.drawing import draw_graph
 from dlcore.gradcheck import gradcheck, gradgradcheck
 from dlcore.io import load, save
-from dlcore.tensor import Tensor, asarray, concat, matmul, stack, where
+from dlcore.tensor import Tensor, asarray, matmul
 from dlcore.threads import get_num_threads, set_num_threads
 from kernels.errors import (
     ArgumentError,
@@ -69,10 +84,14 @@ __all__ = [
     "backend",
     "concat",
     "data",
+    "draw_graph",
+    "einsum",
     "enable_grad",
+    "flip",
     "from_dlpack",
     "full",
     "functional",
+    "gather",
     "get_num_threads",
     "grad",
     "gradcheck",
@@ -80,16 +99,22 @@ __all__ = [
     "is_grad_enabled",
     "load",
     "matmul",
+    "maximum",
+    "minimum",
     "models",
     "nn",
     "no_grad",
     "ones",
     "optim",
+    "pad",
     "rand",
     "randn",
+    "roll",
     "save",
     "set_num_threads",
+    "split",
     "stack",
+    "take",
     "tensor",
     "where",
     "zeros",

@@ -521,6 +521,13 @@ def _constant_tensor(array: Array) -> "Tensor":
     return _tensor_type._wrap(array, None, Version())
 
 
+def without_gradient(result: Any) -> "Tensor":
+    """What an array function returned, as a Tensor that no gradient passes through."""
+    return _constant_tensor(
+        result if hasattr(result, "dtype") and not isinstance(result, np.generic) else np.asarray(result)
+    )
+
+
 def _dtype_of(x: Any) -> np.dtype[Any]:
     return x.dtype if hasattr(x, "dtype") else _WEAK
 

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dlcore import backend
-from dlcore.tensor import Tensor, as_array, lengths_of
+from dlcore.array_methods import lengths_of
+from dlcore.tensor import Tensor, as_array
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False) -> Tensor:

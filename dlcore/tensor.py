@@ -4,25 +4,25 @@ Methods and operators follow NumPy and the array API standard (`axis`, `keepdims
 specific to differentiation (`backward`, `grad`, `detach`, `requires_grad`) follows PyTorch.
 """
 
-import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlcore import autograd, backend, ops
-from dlcore.autograd import Function, Version
+from dlcore.array_methods import ArrayMethods
+from dlcore.autograd import Function, Version, without_gradient
 from dlcore.backend import Backend
-from dlcore.ops.shape import broadcasting, normalize_axis
-from kernels.errors import ArgumentError, DTypeError, GraphError, ShapeError
+from dlcore.ops.shape import broadcasting
+from kernels.errors import DTypeError, GraphError, ShapeError
 from kernels.types import Array
 
 Axis = int | tuple[int, ...] | None
 Operand = Any  # a Tensor, an array of the same backend, or a number
 
 
-class Tensor:
+class Tensor(ArrayMethods):
     """An array that can be differentiated through.
 
     Args:
@@ -67,26 +67,6 @@ class Tensor:
         return tensor
 
     # ---- what it is -------------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.data.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        return self.data.dtype
 
     @property
     def backend(self) -> Backend:
@@ -263,92 +243,7 @@ class Tensor:
         array = other.data if isinstance(other, Tensor) else other.item() if isinstance(other, np.generic) else other
         if hasattr(array, "dtype"):
             backend.common(name, {"self": self.data, "other": array})
-        return Tensor._wrap(_checked(broadcasting(name, function, self.data, array)), None, Version())
-
-    # ---- functions of each element ----------------------------------------------------------------------------------
-
-    def exp(self) -> "Tensor":
-        """The exponential of each element."""
-        return ops.Exp.apply(self)
-
-    def log(self) -> "Tensor":
-        """The natural logarithm of each element."""
-        return ops.Log.apply(self)
-
-    def sqrt(self) -> "Tensor":
-        """The square root of each element."""
-        return ops.Sqrt.apply(self)
-
-    def tanh(self) -> "Tensor":
-        """The hyperbolic tangent of each element."""
-        return ops.Tanh.apply(self)
-
-    def sigmoid(self) -> "Tensor":
-        """1 / (1 + e⁻ˣ) of each element."""
-        return ops.Sigmoid.apply(self)
-
-    def relu(self) -> "Tensor":
-        """max(x, 0) of each element; derivative 0 at 0."""
-        return ops.ReLU.apply(self)
-
-    # ---- reductions -------------------------------------------------------------------------------------------------
-
-    def sum(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The sum over `axis` (one, several, or all)."""
-        return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
-
-    def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The mean over `axis` (one, several, or all)."""
-        total = self.sum(axis, keepdims)
-        return total / (self.size / total.size if total.size else 0.0)
-
-    def max(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
-        """The maximum over `axis`; its gradient goes to the first of equals."""
-        return ops.Max.apply(self, axis=axis, keepdims=keepdims)
-
-    def argmax(self, axis: int | None = None) -> "Tensor":
-        """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
-        along = None if axis is None else normalize_axis("argmax", axis, self.ndim)
-        return Tensor._wrap(_checked(self.data.argmax(axis=along)), None, Version())
-
-    def softmax(self, axis: int = -1) -> "Tensor":
-        """eˣ / Σ eˣ along `axis`, without overflow."""
-        return ops.Softmax.apply(self, axis=axis)
-
-    def log_softmax(self, axis: int = -1) -> "Tensor":
-        """The logarithm of `softmax`, without overflow or underflow."""
-        return ops.LogSoftmax.apply(self, axis=axis)
-
-    # ---- shape ------------------------------------------------------------------------------------------------------
-
-    def reshape(self, *shape: Any) -> "Tensor":
-        """The same elements under another shape; one length may be -1."""
-        return ops.Reshape.apply(self, shape=lengths_of(shape))
-
-    def flatten(self, start_axis: int = 0) -> "Tensor":
-        """All axes from `start_axis` on as one."""
-        kept = self.shape[: normalize_axis("flatten", start_axis, max(self.ndim, 1))]
-        return self.reshape((*kept, int(np.prod(self.shape[len(kept) :], dtype=np.int64))))
-
-    def permute_dims(self, axes: Sequence[int]) -> "Tensor":
-        """The axes in another order."""
-        return ops.PermuteDims.apply(self, axes=tuple(axes))
-
-    def broadcast_to(self, shape: Sequence[int]) -> "Tensor":
-        """Repeated along axes of length 1 and new leading axes."""
-        return ops.BroadcastTo.apply(self, shape=tuple(shape))
-
-    @property
-    def T(self) -> "Tensor":  # noqa: N802 (NumPy's name)
-        """The axes in reverse order."""
-        return self.permute_dims(range(self.ndim)[::-1])
-
-    @property
-    def mT(self) -> "Tensor":  # noqa: N802 (the array API's name)
-        """The last two axes exchanged: each matrix transposed."""
-        if self.ndim < 2:
-            raise ShapeError(f"mT: expected at least 2 axes, got shape {self.shape}")
-        return self.permute_dims((*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+        return without_gradient(broadcasting(name, function, self.data, array))
 
     def __getitem__(self, index: Any) -> "Tensor":
         parts = index if isinstance(index, tuple) else (index,)
@@ -385,36 +280,6 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     return product if right.ndim > 1 else product[..., 0]
 
 
-def concat(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
-    """The tensors joined along an axis that they have."""
-    if not tensors:
-        raise ArgumentError("concat: expected at least one tensor, got none")
-    return ops.Concat.apply(*(asarray(t) for t in tensors), axis=axis)
-
-
-def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
-    """The tensors joined along a new axis."""
-    parts = [asarray(t) for t in tensors]
-    if not parts:
-        raise ArgumentError("stack: expected at least one tensor, got none")
-    position = normalize_axis("stack", axis, parts[0].ndim + 1)
-    return concat([t.reshape((*t.shape[:position], 1, *t.shape[position:])) for t in parts], axis=position)
-
-
-def where(condition: Operand, a: Operand, b: Operand) -> Tensor:
-    """Elements of `a` where the condition holds, of `b` elsewhere."""
-    mask = condition.data if isinstance(condition, Tensor) else condition
-    if not (hasattr(a, "dtype") or hasattr(b, "dtype")):
-        a = as_array(a, None)  # of two numbers, too, comes float32
-    return ops.Where.apply(mask, a, b)
-
-
-def lengths_of(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape given as several integers, or as one tuple or list of them."""
-    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    return tuple(operator.index(length) for length in lengths)
-
-
 def as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:
     """`data` as an array: where it lies, or on `on`; lists and numbers go to the active backend."""
     if isinstance(data, Tensor):
@@ -434,7 +299,3 @@ def as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) 
     if dtype is None and values.dtype == np.float64:
         values = values.astype(np.float32)
     return (on or backend.current()).asarray(values)
-
-
-def _checked(array: Any) -> Array:
-    return array if hasattr(array, "dtype") and not isinstance(array, np.generic) else np.asarray(array)

@@ -3,12 +3,33 @@
 from dlcore.ops.arithmetic import Add, Divide, Multiply, Negative, Power, Subtract
 from dlcore.ops.convolution import ChannelSum, Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from dlcore.ops.dropout import Dropout, DropoutGrad
-from dlcore.ops.elementwise import Exp, Log, ReLU, ReLUGrad, Sigmoid, Softplus, Sqrt, Tanh, Where
+from dlcore.ops.einsum import Einsum
+from dlcore.ops.elementwise import (
+    Abs,
+    Clip,
+    Cos,
+    Exp,
+    Expm1,
+    Floor,
+    Log,
+    Log1p,
+    Maximum,
+    Minimum,
+    ReLU,
+    ReLUGrad,
+    Sigmoid,
+    Sign,
+    Sin,
+    Softplus,
+    Sqrt,
+    Tanh,
+    Where,
+)
 from dlcore.ops.linear import Linear, Matmul
 from dlcore.ops.loss import CrossEntropy
 from dlcore.ops.normalization import BatchNorm, BatchNormInference, LayerNorm
 from dlcore.ops.pooling import AvgPool2d, AvgPool2dSpread, MaxPool2d, MaxPool2dGather, MaxPool2dScatter
-from dlcore.ops.reduction import LogSoftmax, Max, Softmax, Sum
+from dlcore.ops.reduction import CumSum, LogSoftmax, Max, Softmax, Sum, normalize_axes
 from dlcore.ops.shape import (
     AsType,
     BroadcastTo,
@@ -22,6 +43,7 @@ from dlcore.ops.shape import (
 )
 
 __all__ = [
+    "Abs",
     "Add",
     "AsType",
     "AvgPool2d",
@@ -30,25 +52,34 @@ __all__ = [
     "BatchNormInference",
     "BroadcastTo",
     "ChannelSum",
+    "Clip",
     "Concat",
     "Conv2d",
     "Conv2dInputGrad",
     "Conv2dWeightGrad",
+    "Cos",
     "CrossEntropy",
+    "CumSum",
     "Divide",
     "Dropout",
     "DropoutGrad",
+    "Einsum",
     "Exp",
+    "Expm1",
+    "Floor",
     "GetItem",
     "LayerNorm",
     "Linear",
     "Log",
+    "Log1p",
     "LogSoftmax",
     "Matmul",
     "Max",
     "MaxPool2d",
     "MaxPool2dGather",
     "MaxPool2dScatter",
+    "Maximum",
+    "Minimum",
     "Multiply",
     "Negative",
     "PermuteDims",
@@ -58,6 +89,8 @@ __all__ = [
     "ReLUGrad",
     "Reshape",
     "Sigmoid",
+    "Sign",
+    "Sin",
     "Softmax",
     "Softplus",
     "Sqrt",
@@ -67,4 +100,5 @@ __all__ = [
     "Tanh",
     "Transfer",
     "Where",
+    "normalize_axes",
 ]

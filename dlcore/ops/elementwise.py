@@ -54,6 +54,87 @@ class Sqrt(Function):
         return grad_output * 0.5 / y
 
 
+class Log1p(Function):
+    """y = ln(1 + x), exact near 0; dy/dx = 1 / (1 + x)."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return pointwise(backend.of(x).xp.log1p, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return grad_output / (1 + x)
+
+
+class Expm1(Function):
+    """y = eˣ - 1, exact near 0; dy/dx = y + 1."""
+
+    def forward(self, x: Array) -> Array:
+        y = pointwise(backend.of(x).xp.expm1, x)
+        self.save(y)
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (y,) = self.saved
+        return grad_output * (y + 1)
+
+
+class Sin(Function):
+    """y = sin x; dy/dx = cos x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return pointwise(backend.of(x).xp.sin, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return grad_output * Cos.apply(x)
+
+
+class Cos(Function):
+    """y = cos x; dy/dx = -sin x."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return pointwise(backend.of(x).xp.cos, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return -grad_output * Sin.apply(x)
+
+
+class Abs(Function):
+    """y = |x|; dy/dx = sign x, which is 0 at 0."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return pointwise(backend.of(x).xp.abs, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return grad_output * Sign.apply(x)
+
+
+class Sign(Function):
+    """y = -1, 0 or 1; its derivative is 0 (at 0 as well)."""
+
+    def forward(self, x: Array) -> Array:
+        return pointwise(backend.of(x).xp.sign, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output * 0.0
+
+
+class Floor(Function):
+    """The greatest integer that is not above x; its derivative is 0 (at the jumps as well)."""
+
+    def forward(self, x: Array) -> Array:
+        return pointwise(backend.of(x).xp.floor, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output * 0.0
+
+
 class Tanh(Function):
     """y = tanh x; dy/dx = 1 - y²."""
 
@@ -125,6 +206,20 @@ class ReLUGrad(Function):
         return ReLUGrad.apply(grad_output, y=self.y)
 
 
+class Clip(Function):
+    """y = x brought into [low, high]; dy/dx = 1 inside and at the bounds, else 0. NaN stays."""
+
+    def forward(self, x: Array, *, low: float | None, high: float | None) -> Array:
+        xp = backend.of(x).xp
+        y = x if low is None else pointwise(lambda x: xp.maximum(x, x.dtype.type(low)), x)
+        y = y if high is None else pointwise(lambda y: xp.minimum(y, y.dtype.type(high)), y)
+        self.inside = pointwise(lambda x, y: x == y, x, y)
+        return y
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return Where.apply(self.inside, grad_output, 0.0)
+
+
 class Where(Function):
     """y = a where the condition (a boolean array) holds, else b."""
 
@@ -139,3 +234,35 @@ class Where(Function):
             sum_to(Where.apply(self.condition, grad_output, 0.0), self.edges[1].shape) if needs_a else None,
             sum_to(Where.apply(self.condition, 0.0, grad_output), self.edges[2].shape) if needs_b else None,
         )
+
+
+class Maximum(Function):
+    """y = the greater of a and b; NaN where either is. Of equals, a gets the gradient."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        xp = backend.of(a if hasattr(a, "dtype") else b).xp
+        self.takes_a = broadcasting("maximum", lambda a, b: a >= b, a, b)
+        return broadcasting("maximum", xp.maximum, a, b)
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        return _to_one_of(self, grad_output)
+
+
+class Minimum(Function):
+    """y = the smaller of a and b; NaN where either is. Of equals, a gets the gradient."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        xp = backend.of(a if hasattr(a, "dtype") else b).xp
+        self.takes_a = broadcasting("minimum", lambda a, b: a <= b, a, b)
+        return broadcasting("minimum", xp.minimum, a, b)
+
+    def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+        return _to_one_of(self, grad_output)
+
+
+def _to_one_of(node: "Maximum | Minimum", grad_output: "Tensor") -> tuple["Tensor | None", ...]:
+    needs_a, needs_b = node.needs_input_grad
+    return (
+        sum_to(Where.apply(node.takes_a, grad_output, 0.0), node.edges[0].shape) if needs_a else None,
+        sum_to(Where.apply(node.takes_a, 0.0, grad_output), node.edges[1].shape) if needs_b else None,
+    )

@@ -65,6 +65,19 @@ class Max(Function):
         return _spread(grad_output, self.axes, self.edges[0].shape) * self.mask
 
 
+class CumSum(Function):
+    """Sums of the elements so far along one axis; the gradient sums from the end."""
+
+    def forward(self, x: Array, *, axis: int) -> Array:
+        self.axis = normalize_axis("cumsum", axis, x.ndim)
+        total: Array = x.cumsum(axis=self.axis)
+        return total
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        from_the_end = (slice(None),) * self.axis + (slice(None, None, -1),)
+        return CumSum.apply(grad_output[from_the_end], axis=self.axis)[from_the_end]
+
+
 class Softmax(Function):
     """y = eˣ / Σ eˣ along one axis; the Jacobian is diag(y) - y yᵀ."""
 
