@@ -5,6 +5,7 @@ launch. Every contender computes at one precision, in the memory layout that it 
 """
 
 import contextlib
+import importlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,9 +65,7 @@ def run(options: DeviceOptions) -> dict[str, Any]:
     """
     emulated = options.backend == EMULATED
     if emulated:
-        from tests import emulation  # a stand-in for CuPy, which only tests have
-
-        emulation.install()
+        importlib.import_module("tests.emulation").install()  # a stand-in for CuPy, which only tests have
     where = backend.get("cupy" if emulated else options.backend)
     if where.is_host:
         raise ArgumentError(f'device: expected a CUDA backend such as "cupy", got {options.backend!r}')
