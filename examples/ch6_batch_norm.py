@@ -51,7 +51,7 @@ def learn(network: nn.Sequential, train: data.Dataset, epochs: int) -> list[floa
 
 options = support.options(__doc__)
 everything, _, _ = support.digits_or_mnist(options)
-images, epochs = (300, 4) if options.quick else (1000, 20)
+images, epochs = (300, 2) if options.quick else (1000, 20)
 train = data.Subset(everything, range(images))
 
 figure, axes = support.subplots(4, 4, height=6.8, sharex=True, sharey=True)

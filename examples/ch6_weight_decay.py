@@ -16,7 +16,7 @@ from dlcore import backend, data, models, optim
 options = support.options(__doc__)
 everything, _, test = support.digits_or_mnist(options)
 train = data.Subset(everything, range(300))
-epochs = 30 if options.quick else 200
+epochs = 20 if options.quick else 200
 
 figure, (left, right) = support.subplots(1, 2, height=3.8)
 rows = []

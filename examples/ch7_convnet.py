@@ -37,12 +37,12 @@ for axes, name in ((left, "loss"), (right, "accuracy")):
 left.set_title("Loss")
 left.set_ylabel("cross-entropy")
 left.set_ylim(bottom=0)
-left.legend()
+left.legend(frameon=True, edgecolor="none")
 right.plot(
     epochs, accuracy, marker="*", markersize=11, color=support.BLACK, linestyle="", label=f"test: {accuracy:.4f}"
 )
 right.set_title("Accuracy")
 right.set_ylabel("accuracy")
-right.legend(loc="lower right")
+right.legend(loc="lower right", frameon=True, edgecolor="none")
 figure.suptitle(f"SimpleConvNet learns {len(train):,} images of digits")
 support.save(figure, options)

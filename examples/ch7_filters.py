@@ -1,13 +1,14 @@
 """What the first layer of a convolutional network looks for.
 
 Before training its filters are noise. Training turns them into detectors of edges and blobs, in directions that strokes
-of digits have: white weights count for, black ones against. Run over a photograph, which the network never saw, each
-filter brings out the edges it likes.
+of digits have: white weights count for, black ones against. Run over a photograph, which is nothing like a digit, each
+filter still brings out the edges that it likes. (The photograph, of Grace Hopper, is in the public domain; it comes
+with matplotlib, from https://commons.wikimedia.org/wiki/File:Grace_Hopper.jpg.)
 
-Chapter 7 of *Deep Learning from Scratch*. The photograph is Grace Hopper's, by the United States Navy, in the public
-domain; it comes with matplotlib.
+Chapter 7 of *Deep Learning from Scratch*.
 """
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image
@@ -39,9 +40,10 @@ after = network.conv1.weight.numpy()
 print(f"\nTest accuracy: {trainer.evaluate(test)['accuracy']:.4f}")
 
 with Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)) as file:
-    photograph = np.array(file.convert("L").resize((256, 300)), dtype=np.float32) / 255
+    photograph = np.array(file.convert("L").resize((205, 240)), dtype=np.float32) / 255
 with dl.no_grad():
     responses = F.conv2d(dl.tensor(photograph[None, None]), network.conv1.weight).numpy()[0]
+greys = mpl.colormaps["gray"].resampled(24)  # so many are enough, and keep the file small
 strongest = np.argsort(-responses.std(axis=(1, 2)))[:7]
 
 support.table(
@@ -58,7 +60,8 @@ for each, filters, title in zip(halves, (before, after), ("before training", "af
     each.imshow(tiles(filters), vmin=-3 * filters.std(), vmax=3 * filters.std())
     each.set_title(f"The 30 filters {title} (std {filters.std():.2f})")
 for each, number in zip(axes[2:].flat, [None, *strongest], strict=True):
-    each.imshow(photograph if number is None else responses[number])
+    picture = photograph if number is None else responses[number]
+    each.imshow(picture, cmap=greys, interpolation="nearest")
     each.set_title("A photograph" if number is None else f"through filter {number + 1}", fontsize=9)
     if number is not None:
         inset = each.inset_axes((0.0, 0.0, 0.24, 0.24))
