@@ -57,9 +57,9 @@ support.table(
 )
 
 x, y = np.meshgrid(np.linspace(-8, 8, 161), np.linspace(-3.2, 3.2, 65))
-figure, axes = support.subplots(3, 2, height=6.6, sharex=True, sharey=True)
+figure, axes = support.subplots(3, 2, height=6, sharex=True, sharey=True)
 for each, (name, path) in zip(axes.flat, paths.items(), strict=True):
-    each.contour(x, y, f(x, y), levels=np.linspace(0.2, 3.6, 9) ** 2, colors=support.GREY, linewidths=0.6, alpha=0.6)
+    each.contour(x, y, f(x, y), levels=np.linspace(0.5, 3, 4) ** 2, colors=support.GREY, linewidths=0.6, alpha=0.6)
     each.plot(*path.T, marker="o", markersize=3, linewidth=1, color=support.RED)
     each.plot(0, 0, marker="*", markersize=11, color=support.BLUE)
     each.set_title(f"{name}: f = {f(*path[-1]):.2g} after {STEPS} steps")

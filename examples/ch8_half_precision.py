@@ -2,7 +2,8 @@
 
 DeepConvNet is trained in float32, whose numbers have 23 binary places. Then everything that it stores while it reads
 digits, weights, images and what passes from layer to layer, is rounded to fewer places; only the sums inside a layer
-stay in float32. With the 10 places of float16 nothing is lost, nor with the 7 of bfloat16. Half the memory is free.
+stay in float32. With the 10 places of float16 nothing is lost, nor with the 7 of bfloat16: half the memory is free.
+Even where no place is left, only powers of two, it still reads most digits.
 
 Chapter 8 of *Deep Learning from Scratch*.
 """
@@ -65,9 +66,10 @@ axes.plot(PLACES, accuracies, marker="o", markersize=5, label="rounded to so man
 axes.plot(10, half, marker="x", markersize=9, color=support.RED, linestyle="", label=f"float16 itself: {half:.4f}")
 for places, name in ((23, "float32"), (10, "float16"), (7, "bfloat16")):
     axes.axvline(places, color=support.GREY, linestyle=":", linewidth=1)
-    axes.annotate(name, (places, 0.5), (-4, 0), "data", "offset points", rotation=90, ha="right", color=support.GREY)
+    axes.text(
+        places + 0.2, 0.5, name, rotation=90, ha="right", color=support.GREY, transform=axes.get_xaxis_transform()
+    )
 axes.set_xlim(24, -1)
-axes.set_ylim(0, 1.03)
 axes.set_xlabel("binary places of each stored number")
 axes.set_ylabel("test accuracy")
 axes.set_title("DeepConvNet, trained in float32, with everything that it stores rounded")
