@@ -26,8 +26,9 @@ from dlcore.ops.elementwise import (
     Where,
 )
 from dlcore.ops.linear import Linear, Matmul
-from dlcore.ops.loss import CrossEntropy
+from dlcore.ops.loss import CrossEntropy, check_labels
 from dlcore.ops.normalization import BatchNorm, BatchNormInference, LayerNorm
+from dlcore.ops.patches import Fold, Unfold
 from dlcore.ops.pooling import AvgPool2d, AvgPool2dSpread, MaxPool2d, MaxPool2dGather, MaxPool2dScatter
 from dlcore.ops.reduction import CumSum, LogSoftmax, Max, Softmax, Sum, normalize_axes
 from dlcore.ops.shape import (
@@ -67,6 +68,7 @@ __all__ = [
     "Exp",
     "Expm1",
     "Floor",
+    "Fold",
     "GetItem",
     "LayerNorm",
     "Linear",
@@ -99,6 +101,8 @@ __all__ = [
     "SumTo",
     "Tanh",
     "Transfer",
+    "Unfold",
     "Where",
+    "check_labels",
     "normalize_axes",
 ]

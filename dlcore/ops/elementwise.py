@@ -213,7 +213,7 @@ class Clip(Function):
         xp = backend.of(x).xp
         y = x if low is None else pointwise(lambda x: xp.maximum(x, x.dtype.type(low)), x)
         y = y if high is None else pointwise(lambda y: xp.minimum(y, y.dtype.type(high)), y)
-        self.inside = pointwise(lambda x, y: x == y, x, y)
+        self.inside = xp.asarray(pointwise(lambda x, y: x == y, x, y))  # NumPy makes scalars of 0-d results
         return y
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -241,7 +241,7 @@ class Maximum(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         xp = backend.of(a if hasattr(a, "dtype") else b).xp
-        self.takes_a = broadcasting("maximum", lambda a, b: a >= b, a, b)
+        self.takes_a = xp.asarray(broadcasting("maximum", lambda a, b: a >= b, a, b))
         return broadcasting("maximum", xp.maximum, a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
@@ -253,7 +253,7 @@ class Minimum(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         xp = backend.of(a if hasattr(a, "dtype") else b).xp
-        self.takes_a = broadcasting("minimum", lambda a, b: a <= b, a, b)
+        self.takes_a = xp.asarray(broadcasting("minimum", lambda a, b: a <= b, a, b))
         return broadcasting("minimum", xp.minimum, a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:

@@ -210,6 +210,9 @@ CASES = [
     ),
     Case("minimum-number", ops.Minimum, lambda b: dl.minimum(0.3, b), [(2, 3)], peer=lambda torch, b: b.clip(max=0.3)),
     Case("elementwise-0d", ops.Exp, lambda x: x.exp() * x.tanh() * x.sigmoid() * (x * x).sqrt() * x**2, [()]),
+    Case("clip-0d", ops.Clip, lambda x: x.clip(-3.0, 3.0) ** 2, [()]),
+    Case("maximum-0d", ops.Maximum, lambda a, b: dl.maximum(a, b - 1.0) * a, [(), ()], peer=None),
+    Case("minimum-0d", ops.Minimum, lambda a, b: dl.minimum(a, b - 1.0) * a, [(), ()], peer=None),
     # reductions
     Case("sum", ops.Sum, lambda x: x.sum(), [(2, 3)]),
     Case("sum-axis", ops.Sum, lambda x: x.sum(axis=1), [(2, 3, 2)]),
