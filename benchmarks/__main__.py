@@ -12,7 +12,7 @@ from benchmarks import machine
 from benchmarks.options import KernelOptions, Options
 from kernels.errors import DLCoreError
 
-COMMANDS = ("kernels", "steps", "cold", "algorithms", "chart")
+COMMANDS = ("kernels", "steps", "cold", "algorithms", "device", "book", "chart")
 _AGAINST = ("loops", "torch")
 
 
@@ -82,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(algorithms)
     algorithms.add_argument("--against", choices=("torch",), help="torch: PyTorch's errors too; default")
 
+    device = commands.add_parser("device", help="kernels and steps on a CUDA device, beside PyTorch and the CPU")
+    device.set_defaults(run=_device)
+    _add_common(device)
+    device.add_argument("--only", metavar="REGEX", help="only cases whose group, kernel, layer or pass matches")
+    device.add_argument("--backend", default="cupy", help='the device: "cupy" (default), "cupy:1", …')
+    device.add_argument("--precision", choices=("highest", "tf32"), default="highest", help="of float32 products")
+
+    book = commands.add_parser("book", help="a training step of the book's own script, against the textbook's NumPy")
+    book.set_defaults(run=_book, against=None)
+    _add_common(book)
+
     chart = commands.add_parser("chart", help="an SVG chart of results that --json kept")
     chart.set_defaults(run=_chart, json=None)
     chart.add_argument("results", type=Path, nargs="+", metavar="RESULTS.json", help="of kernels and of steps")
@@ -133,6 +144,28 @@ def _algorithms(options: argparse.Namespace) -> Any:
     from benchmarks import algorithms
 
     return algorithms.run(Options(options.threads, options.quick, options.against))
+
+
+def _device(options: argparse.Namespace) -> Any:
+    with contextlib.suppress(ImportError):
+        import torch  # noqa: F401  (before dlcore's thread pool starts: see `benchmarks.pytorch`)
+    from benchmarks import device
+
+    return device.run(
+        device.DeviceOptions(
+            threads=options.threads,
+            quick=options.quick,
+            backend=options.backend,
+            only=options.only,
+            precision=options.precision,
+        )
+    )
+
+
+def _book(options: argparse.Namespace) -> Any:
+    from benchmarks import book
+
+    return book.run(Options(options.threads, options.quick, options.against))
 
 
 def _chart(options: argparse.Namespace) -> None:

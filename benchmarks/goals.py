@@ -59,6 +59,11 @@ STEP_GOALS: Mapping[Key, float] = {
     ("MLP 784-50-10", STEP, PYTORCH_BEST): 1.5,
 }
 
+BOOK_STEP = "gradient and Adam, batch 100, float64"
+
+#: Scripts of the book, under `dlcore.book`.
+BOOK_GOALS: Mapping[Key, float] = {("the book's DeepConvNet", BOOK_STEP, TEXTBOOK): 10.0}
+
 COLD_IMPORT = "import dlcore"
 COLD_EMPTY = "import dlcore and the first DeepConvNet step, empty kernel cache"
 COLD_WARM = "import dlcore and the first DeepConvNet step, warm kernel cache"

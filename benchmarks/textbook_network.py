@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks import textbook
 from dlcore import nn
@@ -182,26 +183,33 @@ class Network:
             parameter -= rate * mean / (np.sqrt(square) + np.float32(1e-7))
 
 
-def like(network: nn.Sequential) -> Network:
-    """A textbook network of the same layers with the same weights."""
+def like(network: nn.Sequential, dtype: npt.DTypeLike = np.float32, dropout: float | None = None) -> Network:
+    """A textbook network of the same layers with the same weights.
+
+    Args:
+        network: what it copies.
+        dtype: of the weights.
+        dropout: the probability of all dropout layers; None for the network's own.
+    """
     layers: list[Layer] = []
     for layer in network:
         match layer:
             case nn.Linear():
                 assert layer.bias is not None
-                layers.append(Affine(np.ascontiguousarray(layer.weight.numpy().T), layer.bias.numpy()))
+                weight = np.array(layer.weight.numpy().T, dtype, order="C")
+                layers.append(Affine(weight, layer.bias.numpy().astype(dtype)))
             case nn.Conv2d():
                 assert layer.bias is not None
                 assert isinstance(layer.padding, int)
-                weight = np.ascontiguousarray(layer.weight.numpy())
-                layers.append(Convolution(weight, layer.bias.numpy(), layer.padding))
+                weight = np.array(layer.weight.numpy(), dtype, order="C")
+                layers.append(Convolution(weight, layer.bias.numpy().astype(dtype), layer.padding))
             case nn.MaxPool2d():
                 assert isinstance(layer.kernel_size, int)
                 layers.append(MaxPool(layer.kernel_size))
             case nn.ReLU():
                 layers.append(Relu())
             case nn.Dropout():
-                layers.append(Dropout(layer.p))
+                layers.append(Dropout(layer.p if dropout is None else dropout))
             case nn.Flatten():
                 pass  # the affine layers flatten
             case _:

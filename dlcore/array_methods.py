@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dlcore import ops
+from dlcore import backend, ops
 from dlcore.autograd import without_gradient
+from dlcore.backend import Backend
 from dlcore.ops.reduction import normalize_axes
 from dlcore.ops.shape import normalize_axis
 from kernels.errors import ArgumentError, ShapeError
@@ -55,6 +56,11 @@ class ArrayMethods:
         """The type of the elements."""
         return self.data.dtype
 
+    @property
+    def backend(self) -> Backend:
+        """The backend that owns the data."""
+        return backend.of(self.data)
+
     # ---- functions of each element ----------------------------------------------------------------------------------
 
     def exp(self) -> "Tensor":
@@ -88,6 +94,10 @@ class ArrayMethods:
     def cos(self) -> "Tensor":
         """The cosine of each element, in radians."""
         return ops.Cos.apply(self)
+
+    def erf(self) -> "Tensor":
+        """The error function of each element, 2 / √π ∫₀ˣ exp(-t²) dt."""
+        return ops.Erf.apply(self)
 
     def abs(self) -> "Tensor":
         """The absolute value of each element; derivative 0 at 0."""
@@ -167,19 +177,22 @@ class ArrayMethods:
     def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """Ln Σ eˣ over `axis`, without overflow."""
         axes = normalize_axes("logsumexp", axis, self.ndim)
-        top = without_gradient(self.data.max(axis=axes, keepdims=True)).clip(-_LARGEST, _LARGEST)  # -∞ - -∞ is NaN
+        with self.backend.active_device():
+            top = without_gradient(self.data.max(axis=axes, keepdims=True)).clip(-_LARGEST, _LARGEST)  # -∞ - -∞ is NaN
         logarithm = (self - top).exp().sum(axes, keepdims=True).log() + top
         return logarithm if keepdims else logarithm.squeeze(axes)
 
     def argmax(self, axis: int | None = None) -> "Tensor":
         """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
         along = None if axis is None else normalize_axis("argmax", axis, self.ndim)
-        return without_gradient(self.data.argmax(axis=along))
+        with self.backend.active_device():
+            return without_gradient(self.data.argmax(axis=along))
 
     def argmin(self, axis: int | None = None) -> "Tensor":
         """The position of the minimum along `axis` (of the flattened tensor for None): integers, no gradient."""
         along = None if axis is None else normalize_axis("argmin", axis, self.ndim)
-        return without_gradient(self.data.argmin(axis=along))
+        with self.backend.active_device():
+            return without_gradient(self.data.argmin(axis=along))
 
     def softmax(self, axis: int = -1) -> "Tensor":
         """eˣ / Σ eˣ along `axis`, without overflow."""

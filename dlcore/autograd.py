@@ -333,7 +333,8 @@ def backward(
         if not create_graph:  # two leaves must not share one block of memory: a later in-place change would reach both
             block = _memory(found.data)
             if id(block) in owned or 0 in found.data.strides:
-                leaf.grad = _constant_tensor(found.data.copy())
+                with found.backend.active_device():
+                    leaf.grad = _constant_tensor(found.data.copy())
             owned.add(id(block))
 
 
@@ -499,8 +500,9 @@ def _seed_gradient(output: "Tensor", gradient: "Tensor | None") -> "Tensor":
                 f"backward: the output has shape {output.shape}; only a scalar can be differentiated without a "
                 "gradient: reduce it (for example .sum()) or pass gradient="
             )
-        ones = backend.of(output.data).xp.ones_like(output.data)
-        return _constant_tensor(ones)
+        owner = backend.of(output.data)
+        with owner.active_device():
+            return _constant_tensor(owner.xp.ones_like(output.data))
     given: Any = gradient.data if isinstance(gradient, _tensor_type) else gradient
     if hasattr(given, "dtype"):
         backend.common("backward", {"output": output.data, "gradient": given})

@@ -13,6 +13,7 @@ import typer
 
 import dlcore
 from dlcore import backend as backends
+from dlcore import book as books
 from dlcore.commands import information, prediction, training, warmup
 from dlcore.commands.choices import DATA, LEARNING_RATES, MODELS
 from kernels.errors import DLCoreError
@@ -178,6 +179,26 @@ def warm_up(
     """
     _choose(backend, threads)
     warmup.warm_up(model, data, batch_size, optimizer)
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def book(
+    script: Annotated[
+        Path, typer.Argument(metavar="SCRIPT", help="The script; it runs in its own folder.", show_default=False)
+    ],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="ARGS", help="The script's own arguments.", show_default=False)
+    ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep every figure that it shows there, as PNG.", show_default=False),
+    ] = None,
+) -> None:
+    """Run a script of the book "Deep Learning from Scratch", unchanged, with dlcore's kernels.
+
+    Its `common` and `dataset` are dlcore's. Without a display, and without --figures, what it shows is let go.
+    """
+    raise typer.Exit(books.run(script, arguments or (), figures))
 
 
 @app.command()

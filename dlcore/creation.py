@@ -17,7 +17,9 @@ def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool
     Python floats become float32; an array keeps its dtype unless `dtype` says otherwise.
     """
     source = data.data if isinstance(data, Tensor) else data
-    return Tensor(as_array(source, dtype, on=backend.current()).copy(), requires_grad)
+    here = backend.current()
+    with here.active_device():
+        return Tensor(as_array(source, dtype, on=here).copy(), requires_grad)
 
 
 def from_dlpack(array: Any) -> Tensor:

@@ -69,11 +69,6 @@ class Tensor(ArrayMethods):
     # ---- what it is -------------------------------------------------------------------------------------------------
 
     @property
-    def backend(self) -> Backend:
-        """The backend that owns the data."""
-        return backend.of(self.data)
-
-    @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation computed it; gradients are kept in leaves."""
         return self.grad_fn is None
@@ -155,7 +150,8 @@ class Tensor(ArrayMethods):
         if wanted == self.dtype:
             return self
         if wanted.kind != "f":  # integers and booleans carry no gradient
-            return Tensor._wrap(self.data.astype(wanted), None, Version())
+            with self.backend.active_device():
+                return without_gradient(self.data.astype(wanted))
         return ops.AsType.apply(self, dtype=wanted)
 
     # ---- differentiation --------------------------------------------------------------------------------------------
@@ -174,7 +170,8 @@ class Tensor(ArrayMethods):
         array = self.backend.asarray(array)
         if array.shape != self.shape:
             raise ShapeError(f"copy_: values have shape {array.shape} but the tensor has {self.shape}")
-        self.data[...] = array
+        with self.backend.active_device():
+            self.data[...] = array
         self.version.changed()
         return self
 
@@ -239,11 +236,13 @@ class Tensor(ArrayMethods):
     __hash__ = object.__hash__
 
     def _compare(self, name: str, other: Operand) -> "Tensor":
-        function: Callable[..., Array] = getattr(self.backend.xp, name)
+        owner = self.backend
+        function: Callable[..., Array] = getattr(owner.xp, name)
         array = other.data if isinstance(other, Tensor) else other.item() if isinstance(other, np.generic) else other
         if hasattr(array, "dtype"):
             backend.common(name, {"self": self.data, "other": array})
-        return without_gradient(broadcasting(name, function, self.data, array))
+        with owner.active_device():
+            return without_gradient(broadcasting(name, function, self.data, array))
 
     def __getitem__(self, index: Any) -> "Tensor":
         parts = index if isinstance(index, tuple) else (index,)

@@ -2,7 +2,8 @@
 
 Each function checks its arguments once and hands them to `kernels.cpu` (Numba) or `kernels.cuda`, by the type of
 its arrays. `kernels.reference` holds the same functions as naive loops. Arrays are float32 or float64, all of one
-type. They may have any strides; 4-D results have shape (N, C, H, W) and channels-last memory, N, H, W, C.
+type; CuPy arrays also float16 or bfloat16, which are computed in float32. They may have any strides; 4-D results have
+shape (N, C, H, W) and channels-last memory, N, H, W, C.
 
 Options of a window, everywhere: `kernel_size`, `stride` and `dilation` are an int or (height, width); `padding` is
 an int, (height, width), ((top, bottom), (left, right)), "same" or "valid". Dimensions: N images, C input channels,
@@ -45,6 +46,7 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "dropout_grad",
+    "erf",
     "im2col",
     "layer_norm",
     "layer_norm_grad",
@@ -146,10 +148,10 @@ def conv2d(
         groups: channels are split into so many groups, each convolved by its share of the K kernels.
         activation: "relu" or None, applied on the way out.
         algorithm: "auto" (what a model of the cost finds fastest; in float32 that can be Winograd's, in float64 it is
-            not); "gemm" (always matrix products over unfolded windows); or, for NumPy arrays, "direct" (no
-            unfolding: register tiles over the image itself), "winograd" (3×3 with stride 1, dilation 1 and one
-            group: a quarter of the multiplications, rounding errors up to four times larger, and an infinity or NaN
-            spreads over the 4×4 outputs computed with it) or "reference" (naive loops).
+            not); "gemm" (always matrix products over unfolded windows); "direct" (no unfolding: register tiles over
+            the image itself); or, for NumPy arrays, "winograd" (3×3 with stride 1, dilation 1 and one group: a
+            quarter of the multiplications, rounding errors up to four times larger, and an infinity or NaN spreads
+            over the 4×4 outputs computed with it) or "reference" (naive loops).
         packed: where the weight is kept as it was packed, for the next call: a dict, empty at first, that is given
             again with the same weight only (other options may change). For inference: in training the weight
             changes each time.
@@ -548,3 +550,18 @@ def relu_grad(grad_output: Array, y: Array) -> Array:
         )
     grad_input: Array = kernels.relu_grad(grad_output, y)
     return grad_input
+
+
+def erf(x: Array) -> Array:
+    """The error function, 2 / √π ∫₀ˣ exp(-t²) dt, element by element.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
+    kernels = implementation("erf", {"x": x})
+    validation.floats("erf", x=x)
+    y: Array = kernels.erf(x)
+    return y

@@ -39,9 +39,10 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
     on_gpu = "CuPy" in kinds.values()
     if algorithm not in ALGORITHMS:
         raise ArgumentError(f"{operation}: algorithm must be one of {_listed()}, got {algorithm!r}.")
-    if algorithm in ("direct", "winograd", "reference") and on_gpu:
+    if algorithm in ("winograd", "reference") and on_gpu:
         raise ArgumentError(
-            f'{operation}: algorithm="{algorithm}" takes NumPy arrays, but the arguments are CuPy arrays.'
+            f'{operation}: algorithm="{algorithm}" takes NumPy arrays, but the arguments are CuPy arrays; use "auto", '
+            '"direct" or "gemm".'
         )
     if on_gpu:
         return _on_device(arrays)

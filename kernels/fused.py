@@ -1,6 +1,9 @@
 """Normalization, softmax cross-entropy, dropout and an optimizer's step: the kernels that read and write memory once.
 
 Public like those of `kernels`, which exports them. Conventions and errors are the same: see there.
+
+Normalization of half-precision arrays: means and variances that are returned are float32; those that are given, and
+weights and biases, may be float32 or the array's own type. A weight's gradient has the weight's type.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,7 +134,7 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
     """
     kernels = implementation("layer_norm", {"x": x, "weight": weight, "bias": bias})
     _check_trailing("layer_norm", x, weight)
-    validation.floats("layer_norm", x=x, weight=weight, bias=bias)
+    validation.floats_beside("layer_norm", x, weight=weight, bias=bias)
     validation.shape("layer_norm", "bias", bias, weight.shape, f"weight.shape={weight.shape}")
     y, mean, var = kernels.layer_norm(x, weight, bias, eps=eps)
     return y, mean, var
@@ -156,7 +159,9 @@ def layer_norm_grad(
     arrays = {"grad_output": grad_output, "x": x, "weight": weight, "mean": mean, "var": var}
     kernels = implementation("layer_norm_grad", arrays)
     _check_trailing("layer_norm_grad", x, weight)
-    validation.floats("layer_norm_grad", **arrays)
+    validation.floats("layer_norm_grad", grad_output=grad_output, x=x)
+    validation.floats_beside("layer_norm_grad", x, weight=weight)
+    validation.floats_beside("layer_norm_grad", x, mean=mean, var=var)
     because = f"x.shape={x.shape}, weight.shape={weight.shape}"
     validation.shape("layer_norm_grad", "grad_output", grad_output, x.shape, because)
     for name, array in (("mean", mean), ("var", var)):
@@ -271,7 +276,8 @@ def optimizer_step(
         formula: takes w, g, the arrays kept beside w, and the numbers; returns the new w and the new kept values. It
             is called with single elements and with whole arrays, so it uses operators and `np.sqrt` and the like, and
             knows nothing but its arguments. On the CPU it is compiled: numbers written in it would make float32
-            float64, so hand them over.
+            float64, so hand them over. On a GPU it is called with symbols and becomes a kernel; np.where stands for
+            a branch, and half precision is computed in float32.
         parameters: for each parameter w, its gradient, and what is kept: one shape, one backend for all.
         numbers: for each parameter what the formula takes behind the arrays.
         weight_decay: g + weight_decay · w stands for g.
@@ -294,7 +300,9 @@ def optimizer_step(
 
 
 def _check_channels(operation: str, x: Array, activation: str | None, **parts: Array) -> None:
-    validation.floats(operation, x=x, **parts)
+    for names in (("weight", "bias"), ("mean", "var")):
+        if names[0] in parts:
+            validation.floats_beside(operation, x, **{name: parts[name] for name in names})
     if x.ndim < 2 or 0 in x.shape[1:]:
         raise ShapeError(
             f"{operation}: x must have axes (N, C) or (N, C, …), of which only N may be empty, got x.shape={x.shape}."

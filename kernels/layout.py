@@ -42,6 +42,18 @@ def same_order(a: Array, b: Array) -> bool:
     return all(one == two for one, two, length in zip(a.strides, b.strides, a.shape, strict=True) if length > 1)
 
 
+def is_dense(x: Array) -> bool:
+    """Whether the elements fill a block of memory, in whatever order of the axes."""
+    if x.flags.c_contiguous or x.flags.f_contiguous:
+        return True
+    expected = x.itemsize
+    for stride, length in sorted(zip(x.strides, x.shape, strict=True)):
+        if stride != expected:
+            return False
+        expected *= length
+    return True
+
+
 def empty(shape: tuple[int, ...], dtype: npt.DTypeLike, xp: Any = np) -> Array:
     """An uninitialised (N, C, H, W) array in channels-last memory."""
     N, C, H, W = shape

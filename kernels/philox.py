@@ -9,6 +9,8 @@ upper half of the counter names the stream (its purpose) and the lower half coun
 
 from types import ModuleType
 
+import numpy as np
+
 from kernels.types import Array
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
@@ -30,20 +32,23 @@ def philox4x32(xp: ModuleType, count: int, *, key: int, stream: int = 0, start: 
     Returns:
         uint32 array of shape (count,).
     """
+    if xp is not np:
+        from kernels.cuda.dropout import random_words  # what needs no device does not load it
+
+        return random_words(xp, count, key=key, stream=stream, start=start)
     blocks = -(-count // 4)
-    index = xp.arange(blocks, dtype=xp.uint64) + xp.uint64(start)
-    low = xp.uint64(LOW)
-    shift = xp.uint64(32)
+    index = np.arange(blocks, dtype=np.uint64) + np.uint64(start)
+    low, shift = np.uint64(LOW), np.uint64(32)
     c0, c1 = index & low, index >> shift
-    c2 = xp.full(blocks, stream & LOW, dtype=xp.uint64)
-    c3 = xp.full(blocks, stream >> 32, dtype=xp.uint64)
+    c2 = np.full(blocks, stream & LOW, dtype=np.uint64)
+    c3 = np.full(blocks, stream >> 32, dtype=np.uint64)
     k0, k1 = key & LOW, key >> 32
     for _ in range(ROUNDS):
-        product0 = c0 * xp.uint64(MULTIPLIERS[0])
-        product1 = c2 * xp.uint64(MULTIPLIERS[1])
-        c0, c1 = (product1 >> shift) ^ c1 ^ xp.uint64(k0), product1 & low
-        c2, c3 = (product0 >> shift) ^ c3 ^ xp.uint64(k1), product0 & low
+        product0 = c0 * np.uint64(MULTIPLIERS[0])
+        product1 = c2 * np.uint64(MULTIPLIERS[1])
+        c0, c1 = (product1 >> shift) ^ c1 ^ np.uint64(k0), product1 & low
+        c2, c3 = (product0 >> shift) ^ c3 ^ np.uint64(k1), product0 & low
         k0 = (k0 + KEY_INCREMENTS[0]) & LOW
         k1 = (k1 + KEY_INCREMENTS[1]) & LOW
-    words: Array = xp.stack([c0, c1, c2, c3], axis=1).astype(xp.uint32).reshape(-1)
+    words: Array = np.stack([c0, c1, c2, c3], axis=1).astype(np.uint32).reshape(-1)
     return words[:count]

@@ -10,14 +10,19 @@ import numpy as np
 
 from kernels.errors import ArgumentError, DTypeError, ShapeError
 from kernels.geometry import Window, argmax_dtype
+from kernels.layout import is_cupy
 from kernels.types import Array, Shape4
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _ALIKE = [{dtype} for dtype in _FLOATS]
+#: By name, because bfloat16 is no type of NumPy's own.
+_HALVES = ("float16", "bfloat16")
 
 
 def floats(operation: str, **arrays: Array | None) -> None:
-    """All arrays are float32, or all are float64; None stands for one that was left out.
+    """All arrays are of one type: float32 or float64, on a GPU also float16 or bfloat16.
+
+    None stands for an array that was left out.
 
     Raises:
         DTypeError: one has another element type, or two differ.
@@ -27,14 +32,33 @@ def floats(operation: str, **arrays: Array | None) -> None:
     given = {name: array.dtype for name, array in arrays.items() if array is not None}
     first, *others = given
     for name, dtype in given.items():
-        if dtype not in _FLOATS:
-            raise DTypeError(f"{operation}: {name} is {dtype} but float32 or float64 is expected.")
+        if dtype in _FLOATS or (dtype.name in _HALVES and is_cupy(arrays[name])):
+            continue
+        if dtype.name in _HALVES:
+            raise DTypeError(
+                f"{operation}: {name} is {dtype}, in which only the GPU computes (CuPy arrays); convert it, for "
+                f'example with {name}.astype("float32").'
+            )
+        raise DTypeError(f"{operation}: {name} is {dtype} but float32 or float64 is expected.")
     for name in others:
         if given[name] != given[first]:
             raise DTypeError(
                 f"{operation}: {first} is {given[first]} but {name} is {given[name]}; convert one of them, "
                 f'for example with {name}.astype("{given[first]}").'
             )
+
+
+def floats_beside(operation: str, x: Array, **arrays: Array) -> None:
+    """What is kept per channel or column beside x: all of x's type, or all float32 beside half precision.
+
+    Raises:
+        DTypeError: x has no type that kernels take, or the others have another.
+    """
+    dtypes = {array.dtype for array in arrays.values()}
+    if x.dtype.name in _HALVES and dtypes == {_FLOATS[0]}:
+        floats(operation, x=x)
+    else:
+        floats(operation, x=x, **arrays)
 
 
 def axes(operation: str, name: str, array: Array, names: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import dlcore
 from dlcore import backend as backends
+from tests import emulation
 
 # The same examples in every run, on every machine. The `backend` fixture is set up once per test, not per
 # example; it only chooses where arrays are made, so examples may share it.
@@ -21,7 +22,9 @@ hypothesis.settings.register_profile(
     database=None,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
 )
-hypothesis.settings.load_profile("dlcore")
+# Emulated kernels take longer: the cases are the same, but fewer.
+hypothesis.settings.register_profile("emulated", parent=hypothesis.settings.get_profile("dlcore"), max_examples=30)
+hypothesis.settings.load_profile("emulated" if emulation.is_installed() else "dlcore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

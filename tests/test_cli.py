@@ -107,6 +107,16 @@ def test_options_are_kept(here, capsys, no_figures):
     assert "adamw, learning rate 0.02, batches of 50, seed 7; numpy, 1 thread\n" in capsys.readouterr().out
 
 
+def test_the_backend_can_be_named(backend, here, capsys, no_figures):
+    options = f"--model mlp --epochs 1 --batch-size 100 --lr 0.01 --backend {backend.name}"
+    assert main(["train", *options.split(), "--run", "run"]) == 0
+    assert json.loads((here / "run/config.json").read_text())["backend"] == backend.name
+    trained = json.loads((here / "run/results.json").read_text())["test_accuracy"]
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--backend", backend.name]) == 0
+    assert f"{trained:.4f}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("optimizer", choices.OPTIMIZERS)
 def test_every_optimizer_learns_with_its_usual_rate(here, no_figures, optimizer):
     arguments = ["train", "--model", "mlp", "--epochs", "3", "--optimizer", optimizer, "--run", "run"]

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -158,13 +157,13 @@ def test_state_round_trip(backend: dl.backend.Backend, seed: Any) -> None:
 
 
 def test_twins_share_state_and_draw_with_their_own_library(backend: dl.backend.Backend) -> None:
-    library = ModuleType("library")
-    vars(library).update(vars(np))
     rng = Generator(5)
-    twin = rng.on(library)
+    twin = rng.on(backend.xp)
     twin.load_state_dict({"seed": 6, "counters": {}})
-    assert (rng.seed, rng.on(np) is rng, twin.xp) == (6, True, library)
-    assert not np.array_equal(rng.uniform(4), twin.uniform(4))
+    assert (rng.seed, rng.on(np) is rng, twin.xp) == (6, True, backend.xp)
+    drawn = twin.uniform(4)
+    assert dl.backend.of(drawn) is backend
+    assert not np.array_equal(rng.uniform(4), dl.backend.to_numpy(drawn))
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, "0", None, True])

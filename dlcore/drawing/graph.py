@@ -73,6 +73,7 @@ def read(output: Tensor, names: Mapping[str, Tensor]) -> Graph:
     nodes = _nodes(last)
     shapes = [output.shape, *(edge.shape for node in nodes for edge in node.edges)]
     is_small = max(map(math.prod, shapes)) <= FEW
+    most = FEW if is_small else 1
     gradients = _gradients(output, nodes) if is_small and output.size == 1 else {}
     # A result is known by its operation, a leaf is itself, a constant is known by its array.
     known = {
@@ -82,7 +83,7 @@ def read(output: Tensor, names: Mapping[str, Tensor]) -> Graph:
 
     def connect(source: Source, array: Any, shape: tuple[int, ...], target: Box) -> None:
         """An arrow to `target`, from a new box where the source has none."""
-        value = _text(array, shape)
+        value = _text(array, shape, most)
         key = id(array) if source is None else id(source)
         if isinstance(source, Function):
             origin = boxes[key]
@@ -108,7 +109,7 @@ def read(output: Tensor, names: Mapping[str, Tensor]) -> Graph:
                 connect(source, array, shape, box)
             else:
                 name = known.get(id(array) if source is None else id(source), "")
-                box.lines.append(f"{name} {_text(array, shape)}".strip())
+                box.lines.append(f"{name} {_text(array, shape, most)}".strip())
         if node is not last and id(node) in known:
             box.lines.append(known[id(node)])
         boxes[id(node)] = box
@@ -142,7 +143,7 @@ def _gradients(output: Tensor, nodes: list[Function]) -> dict[int, str]:
     }
     found = grad(output, list(tensors.values()), retain_graph=True, allow_unused=True)
     return {
-        key: _text(gradient.data, gradient.shape)
+        key: _text(gradient.data, gradient.shape, FEW)
         for key, gradient in zip(tensors, found, strict=True)
         if gradient is not None
     }
@@ -161,9 +162,9 @@ def _title(node: Function) -> str:
     return _SYMBOLS.get(name, name) + (f", {activation}" if activation else "")
 
 
-def _text(array: Any, shape: tuple[int, ...]) -> str:
-    """The numbers, if they are known and few; else the shape."""
-    if array is None or math.prod(shape) > FEW:
+def _text(array: Any, shape: tuple[int, ...], most: int) -> str:
+    """The numbers, if they are known and at most so many; else the shape."""
+    if array is None or math.prod(shape) > most:
         return str(shape)
     values = backend.to_numpy(array) if hasattr(array, "dtype") else np.asarray(array)
     return np.array2string(values, separator=" ", formatter={"all": _number}).replace("\n", "")

@@ -244,10 +244,11 @@ class Module:
 
     def _convert(self: Self, convert: Callable[[Array], Array]) -> Self:
         for _, tensor in self.named_state():
-            tensor.data = convert(tensor.data)
-            tensor.version.changed()
-            if tensor.grad is not None:
-                tensor.grad = Tensor(convert(tensor.grad.data))
+            with tensor.backend.active_device():
+                tensor.data = convert(tensor.data)
+                tensor.version.changed()
+                if tensor.grad is not None:
+                    tensor.grad = Tensor(convert(tensor.grad.data))
         return self
 
     @property

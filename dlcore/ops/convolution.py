@@ -37,6 +37,7 @@ class Conv2d(Function):
         **options: Any,
     ) -> Array:
         self.options = options
+        self.activation = activation
         y = kernels.conv2d(x, weight, bias, activation=activation, packed=packed, **options)
         self.save(x, weight, *([y] if activation else []))
         return y

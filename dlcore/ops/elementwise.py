@@ -3,6 +3,7 @@
 Where a derivative jumps its value is stated: ReLU has derivative 0 at 0.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import kernels
@@ -101,6 +102,18 @@ class Cos(Function):
     def backward(self, grad_output: "Tensor") -> "Tensor":
         (x,) = self.saved
         return -grad_output * Sin.apply(x)
+
+
+class Erf(Function):
+    """y = 2 / √π ∫₀ˣ exp(-t²) dt; dy/dx = 2 / √π · exp(-x²)."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return kernels.erf(x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return grad_output * ((-x * x).exp() * (2.0 / math.sqrt(math.pi)))
 
 
 class Abs(Function):

@@ -27,6 +27,7 @@ class BatchNorm(Fused):
     def forward(
         self, x: Array, weight: Array, bias: Array, *, eps: float, running: Running, activation: Activation = None
     ) -> Array:
+        self.activation = activation
         self.options: Any = {"eps": eps, "activation": activation}
         y, mean, var = kernels.batch_norm(x, weight, bias, **self.options)
         self.statistics = (mean, var)
@@ -47,7 +48,7 @@ class BatchNorm(Fused):
         centered = x - x.mean(axis=axes, keepdims=True)
         var = (centered * centered).mean(axis=axes, keepdims=True)
         scaled = centered / (var + self.options["eps"]).sqrt() * _per_channel(weight, x.ndim)
-        return _activated(scaled + _per_channel(bias, x.ndim), self.options["activation"])
+        return _activated(scaled + _per_channel(bias, x.ndim), self.activation)
 
 
 class BatchNormInference(Fused):
@@ -64,6 +65,7 @@ class BatchNormInference(Fused):
         eps: float,
         activation: Activation = None,
     ) -> Array:
+        self.activation = activation
         self.options: Any = {"eps": eps, "activation": activation}
         self.save(x, weight, bias, mean, var)
         return kernels.batch_norm_inference(x, weight, bias, mean, var, **self.options)
@@ -79,7 +81,7 @@ class BatchNormInference(Fused):
         x, weight, bias, mean, var = inputs
         scale = weight / (var + self.options["eps"]).sqrt()
         y = x * _per_channel(scale, x.ndim) + _per_channel(bias - mean * scale, x.ndim)
-        return _activated(y, self.options["activation"])
+        return _activated(y, self.activation)
 
 
 class LayerNorm(Fused):

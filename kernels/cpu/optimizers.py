@@ -8,7 +8,7 @@ returns. All parameters are one table of addresses and lengths, cut into blocks 
 import functools
 import hashlib
 from collections.abc import Callable, Sequence
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.array_formula import step_on_arrays
+from kernels.array_formula import check_formula, step_on_arrays
 from kernels.cpu.jit import jit
 from kernels.cpu.rows import RowKernel
 from kernels.cpu.tasks import address_of
-from kernels.errors import ArgumentError
-from kernels.layout import same_order
+from kernels.layout import is_dense, same_order
 from kernels.types import Array
 
 #: Elements per block: some microseconds of work, and small networks are still divided evenly.
@@ -81,7 +80,7 @@ def _in_memory_order(arrays: Sequence[Array]) -> list[Array] | None:
     None where w, or what the optimizer keeps, cannot be walked like that, or has another type than is compiled.
     """
     w, g, *state = arrays
-    if w.dtype not in (np.float32, np.float64) or not (_is_dense(w) and w.flags.aligned and w.flags.writeable):
+    if w.dtype not in (np.float32, np.float64) or not (is_dense(w) and w.flags.aligned and w.flags.writeable):
         return None
     for array in state:
         if not same_order(array, w) or array.dtype != w.dtype or not (array.flags.aligned and array.flags.writeable):
@@ -93,31 +92,11 @@ def _in_memory_order(arrays: Sequence[Array]) -> list[Array] | None:
     return [w, g, *state]
 
 
-def _is_dense(x: Array) -> bool:
-    """Whether the elements fill a block of memory, in whatever order of the axes."""
-    if x.flags.c_contiguous or x.flags.f_contiguous:
-        return True
-    expected = x.itemsize
-    for stride, length in sorted(zip(x.strides, x.shape, strict=True)):
-        if stride != expected:
-            return False
-        expected *= length
-    return True
-
-
 @functools.cache
 def _compiled(formula: Callable[..., tuple[Any, ...]]) -> RowKernel:
     """The row kernel that runs `formula`. The disk cache knows it by the formula's name and code."""
+    check_formula(formula)
     code = formula.__code__
-    known = {name: formula.__globals__[name] for name in code.co_names if name in formula.__globals__}
-    if formula.__closure__ or not all(isinstance(value, ModuleType) for value in known.values()):
-        names = ", ".join(
-            [*code.co_freevars, *(name for name, value in known.items() if not isinstance(value, ModuleType))]
-        )
-        raise ArgumentError(
-            f"optimizer_step: the formula {formula.__qualname__} uses {names} from outside, which its compiled form "
-            "would not notice changing; pass such numbers as arguments."
-        )
     digest = hashlib.sha256(repr((code.co_code, code.co_consts, code.co_names, code.co_varnames)).encode())
     block = FunctionType(_block.__code__, {**globals(), "formula": jit(formula)}, _block.__name__)
     block.__qualname__ = f"_block.{formula.__module__}.{formula.__qualname__}.{digest.hexdigest()[:16]}"

@@ -1,9 +1,14 @@
-"""Average pooling with array operations, one pass per tap of the window."""
+"""Average pooling and its gradient: each element of a result gathers what belongs to it."""
 
 from kernels import layout
-from kernels.cuda.windows import inside, padded, tap_view
+from kernels.cuda.arrays import grid_of, tile, vector
+from kernels.cuda.launch import launch
 from kernels.geometry import Padding, Size, Window, pooling_window
 from kernels.types import Array, Shape4
+
+#: Packs of channels side by side in a block that pools whole images: a warp reads 512 bytes at once, and eight warps
+#: share the cells.
+_PACKS = 32
 
 
 def avg_pool2d(
@@ -15,13 +20,14 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
-    """The mean of each window."""
+    """The mean of each window. Reads a cell once for each window that covers it, writes y once."""
     window = pooling_window("avg_pool2d", x.shape[2:], kernel_size, stride, padding, 1, ceil_mode)
-    block = padded(layout.channels_last(x), window)
-    y = layout.array_module(x).zeros((x.shape[0], *window.output_size, x.shape[1]), x.dtype)
-    for tap in window.taps():
-        y += tap_view(block, window, tap)
-    y /= _counts(y, window, count_include_pad)
+    block = layout.channels_last(x)
+    y = layout.array_module(x).empty((x.shape[0], *window.output_size, x.shape[1]), x.dtype)
+    if window.output_size != (1, 1):
+        _launch("avg_pool2d", block, y, window, count_include_pad)
+    elif len(x):
+        _of_all(block, y, window, count_include_pad)
     return layout.from_channels_last(y)
 
 
@@ -35,32 +41,39 @@ def avg_pool2d_grad(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Array:
-    """The gradient of `avg_pool2d`: each output's gradient is shared out equally over its window."""
+    """The gradient of `avg_pool2d`. Reads dy once for each cell of a window, mostly from the cache; writes dx once."""
     N, C, H, W = input_shape
     window = pooling_window("avg_pool2d_grad", (H, W), kernel_size, stride, padding, 1, ceil_mode)
-    xp = layout.array_module(grad_output)
     dy = layout.channels_last(grad_output)
-    share = dy / _counts(dy, window, count_include_pad)
-    dx = xp.zeros((N, *window.padded_size, C), dy.dtype)
-    for tap in window.taps():
-        view = tap_view(dx, window, tap)
-        view += share
-    return layout.from_channels_last(xp.ascontiguousarray(inside(dx, window)))
+    dx = layout.array_module(dy).empty((N, H, W, C), dy.dtype)
+    _launch("avg_pool2d_grad", dy, dx, window, count_include_pad)
+    return layout.from_channels_last(dx)
 
 
-def _counts(like: Array, window: Window, count_include_pad: bool) -> Array:
-    """How many cells each window counts: [OH, OW, 1], of the element type of `like`."""
-    xp = layout.array_module(like)
-    rows, columns = (
-        xp.minimum(xp.arange(outputs) * stride - before + kernel, last)
-        - xp.maximum(xp.arange(outputs) * stride - before, first)
-        for outputs, stride, (before, _), kernel, (first, last) in zip(
-            window.output_size,
-            window.stride,
-            window.padding,
-            window.kernel_size,
-            window.counted(count_include_pad),
-            strict=True,
-        )
-    )
-    return (rows[:, None, None] * columns[:, None]).astype(like.dtype)
+def _launch(kernel: str, given: Array, result: Array, window: Window, count_include_pad: bool) -> None:
+    """A thread for each pack of `result`."""
+    N, height, width, C = result.shape
+    pack = vector(C, given, result)
+    rows, places = N * height, width * (C // pack)
+    block = tile(places)
+    sizes = (*window.input_size, *window.output_size, *window.kernel_size, *window.stride, window.top, window.left)
+    arguments = (given, result, rows, C // pack, *sizes, *_counted(window, count_include_pad))
+    defines = (f"VECTOR={pack}",)
+    launch("average_pooling", kernel, grid_of(rows, places, block), block, arguments, result.dtype, defines=defines)
+
+
+def _of_all(x: Array, y: Array, window: Window, count_include_pad: bool) -> None:
+    """A block for each image and up to 32 packs of channels."""
+    N, C = y.shape[0], y.shape[3]
+    pack = vector(C, x, y)
+    packs = C // pack
+    block = tile(packs, most=_PACKS)
+    sizes = (*window.input_size, *window.kernel_size, window.top, window.left)
+    arguments = (x, y, packs, *sizes, *_counted(window, count_include_pad))
+    grid = (N, -(-packs // block[0]))
+    launch("average_pooling", "avg_pool2d_of_all", grid, block, arguments, y.dtype, defines=(f"VECTOR={pack}",))
+
+
+def _counted(window: Window, count_include_pad: bool) -> tuple[int, ...]:
+    (first_h, end_h), (first_w, end_w) = window.counted(count_include_pad)
+    return first_h, end_h, first_w, end_w

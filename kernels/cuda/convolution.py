@@ -1,18 +1,27 @@
-"""Convolution and its two gradients as matrix products over unfolded windows.
+"""Convolution and its two gradients: each goes the way that the shape makes fast.
 
-The algebra is that of `kernels.cpu.convolution`. Every product is two-dimensional: products of more dimensions
-lose precision options on the device. With one channel per group (depthwise) there is too little in a product,
-and each tap of the window becomes one element-wise multiplication instead.
+depthwise.py has groups of one channel, direct.py gathers cells while it multiplies, unfolded.py leaves the work to the
+vendor's matrix product. All take and give channels-last blocks.
 """
 
-import math
-from collections.abc import Iterator
+from types import ModuleType
 from typing import Literal
 
 from kernels import layout
-from kernels.cuda.windows import fold, inside, padded, tap_view, window_view
+from kernels.cuda import depthwise, direct, unfolded
 from kernels.geometry import Padding, Size, Window, convolution_window
 from kernels.types import Array, Shape4
+
+#: Up to so many output channels (of a group), columns cost more than they save. Each of their numbers is written, read
+#: and then used in K multiply-adds. Directly, these run at about half of the device's float32 rate, but cost nothing
+#: else: by an H200's data sheet (67 TFLOP/s, 4.8 TB/s), writing and reading a float32 number takes as long as 28 of
+#: them. A number in half precision moves in half the time. An estimate: it has not been measured on a device.
+_FEW_OUTPUTS = 32
+_FEW_OUTPUTS_IN_HALF = 16
+
+#: Up to so many input channels (of a group), images, as most first layers have: the columns would be the largest array
+#: of the whole network.
+_FEW_INPUTS = 4
 
 
 def conv2d(
@@ -30,36 +39,11 @@ def conv2d(
 ) -> Array:
     """Cross-correlate: (N, C, H, W) with (K, C / groups, R, S) → (N, K, OH, OW)."""
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
-    block = padded(layout.channels_last(x), window)
-    if algorithm == "auto" and _is_depthwise(weight.shape, groups):
-        y = _depthwise(block, weight, window)
-    else:
-        y = _forward(block, weight, window, groups)
-    if bias is not None:
-        y += bias
-    if activation == "relu":
-        layout.array_module(y).maximum(y, 0, out=y)
-    return layout.from_channels_last(y)
-
-
-def _forward(block: Array, weight: Array, window: Window, groups: int) -> Array:
-    N, K = block.shape[0], weight.shape[0]
-    flat_weight = layout.channels_last(weight).reshape(K, -1)
-    y = layout.array_module(block).empty((N, *window.output_size, K), block.dtype)
-    flat_y = y.reshape(-1, K)
-    for inputs, outputs in _groups(block.shape[3], K, groups):
-        # [N·OH·OW, RSC] · [RSC, K]
-        flat_y[:, outputs] = _columns(block[..., inputs], window) @ flat_weight[outputs].T
-    return y
-
-
-def _depthwise(block: Array, weight: Array, window: Window) -> Array:
-    N, C, K = block.shape[0], block.shape[3], weight.shape[0]
-    y = layout.array_module(block).zeros((N, *window.output_size, C, K // C), block.dtype)
-    taps = weight.reshape(C, K // C, *window.kernel_size)
-    for i, j in window.taps():
-        y += tap_view(block, window, (i, j))[..., None] * taps[:, :, i, j]
-    return y.reshape(N, *window.output_size, K)
+    way = _way(algorithm, weight.shape, window, groups, x.itemsize)
+    filters = _filters(weight, packed)
+    return layout.from_channels_last(
+        way.forward(layout.channels_last(x), filters, bias, activation == "relu", window, groups)
+    )
 
 
 def conv2d_input_grad(
@@ -76,32 +60,9 @@ def conv2d_input_grad(
     """The gradient of `conv2d` with respect to x: (N, K, OH, OW) → (N, C, H, W)."""
     _, C, H, W = input_shape
     window = convolution_window("conv2d_input_grad", (H, W), weight.shape[2:], stride, padding, dilation)
+    way = _way(algorithm, weight.shape, window, groups, weight.itemsize, is_input_grad=True)
     dy = layout.channels_last(grad_output)
-    if algorithm == "auto" and _is_depthwise(weight.shape, groups):
-        return layout.from_channels_last(_depthwise_input_grad(dy, weight, C, window))
-    xp = layout.array_module(dy)
-    N, K = dy.shape[0], dy.shape[3]
-    flat_dy = dy.reshape(-1, K)
-    flat_weight = layout.channels_last(weight).reshape(K, -1)
-    dx = xp.empty((N, H, W, C), dy.dtype)
-    for inputs, outputs in _groups(C, K, groups):
-        # [N·OH·OW, K] · [K, RSC]
-        cols = flat_dy[:, outputs] @ flat_weight[outputs]
-        shape = (N, *window.output_size, *window.kernel_size, C // groups)
-        dx[..., inputs] = fold(cols.reshape(shape), window)
-    return layout.from_channels_last(dx)
-
-
-def _depthwise_input_grad(dy: Array, weight: Array, C: int, window: Window) -> Array:
-    N, K = dy.shape[0], dy.shape[3]
-    xp = layout.array_module(dy)
-    split_dy = dy.reshape(N, *window.output_size, C, K // C)
-    taps = weight.reshape(C, K // C, *window.kernel_size)
-    dx = xp.zeros((N, *window.padded_size, C), dy.dtype)
-    for i, j in window.taps():
-        view = tap_view(dx, window, (i, j))
-        view += (split_dy * taps[:, :, i, j]).sum(axis=4)
-    return xp.ascontiguousarray(inside(dx, window))
+    return layout.from_channels_last(way.input_grad(dy, layout.channels_last(weight), C, window, groups))
 
 
 def conv2d_weight_grad(
@@ -117,43 +78,46 @@ def conv2d_weight_grad(
 ) -> Array:
     """The gradient of `conv2d` with respect to its weight: → (K, C / groups, R, S)."""
     window = convolution_window("conv2d_weight_grad", x.shape[2:], weight_shape[2:], stride, padding, dilation)
-    block = padded(layout.channels_last(x), window)
+    if len(x) == 0:
+        return layout.zeros(weight_shape, x.dtype, layout.array_module(x))
+    way = _way(algorithm, weight_shape, window, groups, x.itemsize)
     dy = layout.channels_last(grad_output)
-    if algorithm == "auto" and _is_depthwise(weight_shape, groups):
-        return layout.from_channels_last(_depthwise_weight_grad(block, dy, window))
-    K, group_channels, R, S = weight_shape
-    flat_dy = dy.reshape(-1, K)
-    dw = layout.array_module(dy).empty((K, R * S * group_channels), dy.dtype)
-    for inputs, outputs in _groups(block.shape[3], K, groups):
-        # [K, N·OH·OW] · [N·OH·OW, RSC]
-        dw[outputs] = flat_dy[:, outputs].T @ _columns(block[..., inputs], window)
-    return layout.from_channels_last(dw.reshape(K, R, S, group_channels))
+    return layout.from_channels_last(way.weight_grad(layout.channels_last(x), dy, weight_shape, window, groups))
 
 
-def _depthwise_weight_grad(block: Array, dy: Array, window: Window) -> Array:
-    N, C, K = block.shape[0], block.shape[3], dy.shape[3]
-    split_dy = dy.reshape(N, *window.output_size, C, K // C)
-    dw = layout.array_module(dy).empty((K, *window.kernel_size, 1), dy.dtype)
-    for i, j in window.taps():
-        products = split_dy * tap_view(block, window, (i, j))[..., None]
-        dw[:, i, j, 0] = products.sum(axis=(0, 1, 2)).reshape(K)
-    return dw
+def _way(
+    algorithm: str,
+    weight_shape: tuple[int, ...],
+    window: Window,
+    groups: int,
+    itemsize: int,
+    *,
+    is_input_grad: bool = False,
+) -> ModuleType:
+    """The module that serves a convolution: a function of shapes alone, so that results are repeatable.
+
+    "direct" and "gemm" are as asked for. Else, with few channels, cells are gathered directly, unless
+
+    - a window is one cell and there is one group: then a product needs no columns;
+    - an input gradient has a stride: of the taps that a cell gathers, only one in stride² has a value.
+    """
+    K, channels = weight_shape[:2]
+    if algorithm == "gemm":
+        return unfolded
+    if channels == 1 and groups > 1:
+        return depthwise
+    if algorithm == "direct":
+        return direct
+    has_few = channels <= _FEW_INPUTS or K // groups <= (_FEW_OUTPUTS if itemsize >= 4 else _FEW_OUTPUTS_IN_HALF)
+    needs_no_columns = window.is_pointwise and groups == 1
+    is_sparse = is_input_grad and window.stride != (1, 1)
+    return direct if has_few and not needs_no_columns and not is_sparse else unfolded
 
 
-def _columns(block: Array, window: Window) -> Array:
-    """[N·OH·OW, R·S·C]: one copy out of a strided view, or none for a 1×1 window that sees every cell."""
-    rows = block.shape[0] * math.prod(window.output_size)
-    return window_view(block, window).reshape(rows, window.cells * block.shape[3])
-
-
-def _is_depthwise(weight_shape: tuple[int, ...], groups: int) -> bool:
-    return groups > 1 and weight_shape[1] == 1
-
-
-def _groups(C: int, K: int, groups: int) -> Iterator[tuple[slice, slice]]:
-    """The input channels and output channels of each group."""
-    inputs, outputs = C // groups, K // groups
-    return (
-        (slice(group * inputs, (group + 1) * inputs), slice(group * outputs, (group + 1) * outputs))
-        for group in range(groups)
-    )
+def _filters(weight: Array, packed: dict[str, Array] | None) -> Array:
+    """The weight as [K, R, S, C / groups]; a copy of it is kept in `packed`."""
+    if packed is None:
+        return layout.channels_last(weight)
+    if "channels last" not in packed:
+        packed["channels last"] = layout.channels_last(weight)
+    return packed["channels last"]

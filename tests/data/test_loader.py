@@ -35,7 +35,7 @@ def test_batches_in_order(backend, prefetch):
     ("count", "batch_size", "drop_last", "length"),
     [(10, 4, False, 3), (10, 4, True, 2), (8, 4, True, 2), (3, 4, False, 1), (4, 4, True, 1)],
 )
-def test_length_is_the_number_of_batches(count, batch_size, drop_last, length):
+def test_length_is_the_number_of_batches(backend, count, batch_size, drop_last, length):
     loader = data.DataLoader(numbers(count), batch_size, drop_last=drop_last)
     assert len(loader) == len(list(loader)) == length
 
@@ -58,7 +58,7 @@ def test_shuffles_are_a_function_of_seed_and_epoch(backend):
     assert epochs[1] == expected.tolist()
 
 
-def test_without_a_seed_the_default_generator_decides():
+def test_without_a_seed_the_default_generator_decides(backend):
     def shuffled(seed):
         backends.seed(seed)
         return order(data.DataLoader(numbers(50), 7, shuffle=True))
@@ -66,13 +66,13 @@ def test_without_a_seed_the_default_generator_decides():
     assert shuffled(1) == shuffled(1) != shuffled(2)
 
 
-def test_a_loader_leaves_the_default_generator_where_it_was():
+def test_a_loader_leaves_the_default_generator_where_it_was(backend):
     before = random.default_generator().state_dict()
     order(data.DataLoader(numbers(), 2, shuffle=True))
     assert random.default_generator().state_dict() == before
 
 
-def test_the_epoch_advances_with_the_last_batch():
+def test_the_epoch_advances_with_the_last_batch(backend):
     loader = data.DataLoader(numbers(10), 4, shuffle=True, seed=0)
     first = next(iter(loader))[0].numpy()
     assert loader.epoch == 0
@@ -82,7 +82,7 @@ def test_the_epoch_advances_with_the_last_batch():
     assert loader.epoch == 1
 
 
-def test_leaving_the_loop_ends_the_thread():
+def test_leaving_the_loop_ends_the_thread(backend):
     before = threading.active_count()
     for _ in data.DataLoader(numbers(1000), 1):
         assert threading.active_count() == before + 1
@@ -90,7 +90,7 @@ def test_leaving_the_loop_ends_the_thread():
     assert threading.active_count() == before
 
 
-def test_an_error_in_the_loop_ends_the_thread():
+def test_an_error_in_the_loop_ends_the_thread(backend):
     def train():
         for _ in data.DataLoader(numbers(1000), 1):
             raise ZeroDivisionError
@@ -113,7 +113,7 @@ def test_an_error_in_the_transfer_ends_the_thread_though_its_traceback_lives():
     assert len(caught.traceback) > 1
 
 
-def test_two_iterations_at_once():
+def test_two_iterations_at_once(backend):
     loader = data.DataLoader(numbers(20), 3, shuffle=True, seed=0)
     pairs = [(a.numpy(), b.numpy()) for (a, _), (b, _) in zip(loader, loader, strict=True)]
     for a, b in pairs:
@@ -129,7 +129,7 @@ def test_the_backend_can_be_chosen(backend):
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_a_batch_belongs_to_the_caller(prefetch):
+def test_a_batch_belongs_to_the_caller(backend, prefetch):
     dataset = numbers()
     for x, y in data.DataLoader(dataset, 10, prefetch=prefetch):
         x.data[...] = -1
@@ -138,7 +138,7 @@ def test_a_batch_belongs_to_the_caller(prefetch):
     assert dataset.y.min() == 0
 
 
-def test_bytes_are_converted_batch_by_batch():
+def test_bytes_are_converted_batch_by_batch(backend):
     dataset = data.ArrayDataset(np.full((4, 1, 2, 2), 51, np.uint8), np.zeros(4, int))
     for x, _ in data.DataLoader(dataset, 2):
         assert x.dtype == np.float32
@@ -146,7 +146,7 @@ def test_bytes_are_converted_batch_by_batch():
     assert "x" not in vars(dataset)  # the whole was never converted
 
 
-def test_an_error_in_the_dataset_reaches_the_caller():
+def test_an_error_in_the_dataset_reaches_the_caller(backend):
     class Broken(data.Dataset):
         def __len__(self):
             return 4

@@ -7,7 +7,13 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
+from dlcore.backend import Backend
 from kernels.geometry import Padding, Pair, convolution_window, pooling_window
+from kernels.layout import array_module
+from tests import emulation
+
+#: Random cases of a test: fewer where kernels run thread by thread.
+MANY = 100 if emulation.is_installed() else 300
 
 #: The most multiplications of one case.
 MOST_WORK = 20_000
@@ -29,6 +35,12 @@ class Arrays:
         """One array for each shape: values of unit scale, memory arranged as this case says."""
         random = np.random.default_rng(self.seed)
         return [arrange(_values(random, shape, values).astype(self.dtype), self.arrangement) for shape in shapes]
+
+    def on(self, backend: Backend, *arrays: NDArray) -> list[Any]:
+        """The arrays on a backend, arranged alike as far as its arrays can be."""
+        if backend.is_host:
+            return list(arrays)
+        return [arrange(backend.asarray(np.array(array, order="C")), self.arrangement) for array in arrays]
 
 
 @dataclass(frozen=True)
@@ -71,13 +83,20 @@ class Pooling:
 
 
 def arrange(array: NDArray, arrangement: str) -> NDArray:
-    """The same values in other memory: one of `ARRANGEMENTS`."""
+    """The same values in other memory: one of `ARRANGEMENTS`, as far as CuPy's arrays know them."""
+    xp = array_module(array)
     if arrangement == "channels-last" and array.ndim == 4:
-        return np.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        return xp.ascontiguousarray(array.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     if arrangement == "reversed":
-        return np.ascontiguousarray(array[..., ::-1])[..., ::-1]
+        return xp.ascontiguousarray(array[..., ::-1])[..., ::-1]
     if arrangement == "every other":
-        return np.repeat(array, 2, axis=-1)[..., ::2]
+        return xp.repeat(array, 2, axis=-1)[..., ::2]
+    if xp is not np and arrangement == "field of a record":  # a device has none: begin where no 16 bytes begin
+        longer = xp.concatenate([array.ravel(), array.ravel()[:1]])
+        longer[1:] = array.ravel()
+        return longer[1:].reshape(array.shape)
+    if xp is not np:
+        return array
     if arrangement == "field of a record":  # elements lie at no whole distance of their size
         records = np.zeros(array.shape, [("value", array.dtype), ("rest", np.int16)])
         records["value"] = array

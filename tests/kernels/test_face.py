@@ -1,5 +1,6 @@
 """The public functions: one face for all implementations, layout of results, messages for wrong arguments."""
 
+import functools
 import inspect
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 import kernels
+from dlcore import backend as backends
+from dlcore.backend import Backend, to_numpy
 from kernels import cpu, cuda, reference
 from kernels.cpu.threads import get_num_threads, set_num_threads
 from kernels.errors import ArgumentError, BackendMismatchError, DTypeError, ShapeError
@@ -30,22 +33,22 @@ def test_implementations_have_no_kernel_that_the_face_lacks() -> None:
     assert set(cpu.__all__) == set(cuda.__all__) == {*KERNELS, "matmul"}
 
 
-def calls() -> dict[str, Callable[[Any], Any]]:
-    """One call of each kernel that returns 4-D arrays, large enough for many blocks and rows."""
+@functools.cache
+def calls(backend: Backend) -> dict[str, Callable[[Any], Any]]:
+    """One call of each kernel that returns 4-D arrays: many blocks and rows, fewer where kernels are emulated."""
     random = np.random.default_rng(0)
-    x, weight, deep = (
-        random.standard_normal(shape).astype(np.float32) for shape in [(9, 16, 40, 40), (24, 16, 3, 3), (32, 1, 3, 3)]
-    )
-    y, deep_y, pooled = (
-        random.standard_normal(shape).astype(np.float32)
-        for shape in [(9, 24, 38, 38), (9, 32, 38, 38), (9, 16, 13, 13)]
-    )
-    bias = random.standard_normal(24).astype(np.float32)
-    argmax = random.integers(0, 9, pooled.shape).astype(np.uint8)
-    channels = random.standard_normal((4, 16)).astype(np.float32)
+    N, size = (9, 40) if backend.is_host else (2, 13)
+
+    def normal(*shape: int) -> Any:
+        return backend.asarray(random.standard_normal(shape).astype(np.float32))
+
+    x, weight, deep = normal(N, 16, size, size), normal(24, 16, 3, 3), normal(32, 1, 3, 3)
+    y, deep_y = normal(N, 24, size - 2, size - 2), normal(N, 32, size - 2, size - 2)
+    pooled, bias, cols = normal(N, 16, size // 3, size // 3), normal(24), normal(N * (size - 2) ** 2, 16 * 9)
+    argmax = backend.asarray(random.integers(0, 9, pooled.shape).astype(np.uint8))
+    channels = normal(4, 16)
     channels[3] = 1  # a variance
-    kept = random.random(x.shape) < 0.5
-    cols = random.standard_normal((9 * 38 * 38, 16 * 9)).astype(np.float32)
+    kept = backend.asarray(random.random(x.shape) < 0.5)
     return {
         "col2im": lambda k: k.col2im(cols, x.shape, 3),
         "conv2d": lambda k: k.conv2d(x, weight, bias, activation="relu"),
@@ -67,17 +70,25 @@ def calls() -> dict[str, Callable[[Any], Any]]:
         "kept by dropout": lambda k: k.dropout(x, 0.5, key=1)[1],
         "dropout_grad": lambda k: k.dropout_grad(x, kept, 0.5),
         "relu": lambda k: k.relu(x),
+        "erf": lambda k: k.erf(x),
         "relu_grad": lambda k: k.relu_grad(y, y),
     }
 
 
-def other_calls() -> dict[str, Callable[[Any], Any]]:
+@functools.cache
+def other_calls(backend: Backend) -> dict[str, Callable[[Any], Any]]:
     """The same of kernels whose results are not 4-D: each gives several, as a tuple."""
     random = np.random.default_rng(0)
-    x, dy = random.standard_normal((2, 9, 16, 40, 40)).astype(np.float32)
-    rows, grad = random.standard_normal((2, 3000, 40)).astype(np.float32)
-    channels, weights = np.ones((4, 16), np.float32), random.standard_normal((4, 40)).astype(np.float32)
-    per_row, labels = np.ones((2, 3000), np.float32), random.integers(0, 40, 3000)
+    N, size, length = (9, 40, 3000) if backend.is_host else (2, 13, 300)
+
+    def normal(*shape: int) -> Any:
+        return backend.asarray(random.standard_normal(shape).astype(np.float32))
+
+    x, dy, rows, grad, weights = (
+        normal(*shape) for shape in (*[(N, 16, size, size)] * 2, *[(length, 40)] * 2, (4, 40))
+    )
+    channels, per_row = (backend.asarray(np.ones(shape, np.float32)) for shape in ((4, 16), (2, length)))
+    labels = backend.asarray(random.integers(0, 40, length))
 
     def step(k: Any) -> tuple[Any, ...]:
         arrays = [x.copy(), dy]
@@ -95,26 +106,29 @@ def other_calls() -> dict[str, Callable[[Any], Any]]:
     }
 
 
-CALLS = calls()
-OTHER_CALLS = other_calls()
+CALLS = list(calls(backends.get("numpy")))
+OTHER_CALLS = list(other_calls(backends.get("numpy")))
 
 
-@pytest.mark.parametrize("package", [kernels, cuda], ids=["kernels", "cuda"])
 @pytest.mark.parametrize("name", CALLS)
-def test_results_are_channels_last_in_memory(name: str, package: Any) -> None:
-    result = CALLS[name](package)
+def test_results_are_channels_last_in_memory(name: str, backend: Backend) -> None:
+    result = calls(backend)[name](kernels)
     assert result.transpose(0, 2, 3, 1).flags.c_contiguous
-    assert result.flags.writeable
+    if backend.is_host:
+        assert result.flags.writeable
 
 
-@pytest.mark.parametrize("call", [*CALLS.values(), *OTHER_CALLS.values()], ids=[*CALLS, *OTHER_CALLS])
-def test_results_do_not_depend_on_the_number_of_threads(call: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(("of", "name"), [*((calls, name) for name in CALLS), *((other_calls, n) for n in OTHER_CALLS)])
+def test_results_are_repeatable(of: Callable[[Backend], dict[str, Any]], name: str, backend: Backend) -> None:
+    """The same bits again: on the CPU at another number of threads, on the GPU in whatever order its threads run."""
+    call = of(backend)[name]
     before = get_num_threads()
     try:
         results = []
         for threads in (1, 2, 3):
             set_num_threads(threads)
-            results.append(call(kernels))
+            result = call(kernels)
+            results.append([to_numpy(part) for part in (result if isinstance(result, tuple) else (result,))])
     finally:
         set_num_threads(before)
     for result in results[1:]:
@@ -132,15 +146,6 @@ def test_the_reference_can_be_asked_for() -> None:
         kernels.conv2d_weight_grad(x, y, weight.shape, algorithm="reference"),
     ):
         assert result.transpose(0, 2, 3, 1).flags.c_contiguous
-
-
-def test_matmul_takes_matrices() -> None:
-    random = np.random.default_rng(0)
-    a, b, bias = (random.standard_normal(shape) for shape in ((5, 7), (7, 3), 3))
-    for package in (kernels, cuda):
-        np.testing.assert_allclose(package.matmul(a, b), reference.matmul(a, b), rtol=1e-13)
-        expected = reference.matmul(a, b, bias, activation="relu")
-        np.testing.assert_allclose(package.matmul(a, b, bias, activation="relu"), expected, rtol=1e-13)
 
 
 X = np.zeros((8, 3, 32, 32), np.float32)
@@ -181,6 +186,11 @@ class CuPyArray:
             lambda: kernels.conv2d(X, WEIGHT.astype(np.float64)),
             DTypeError,
             "conv2d: x is float32 but weight is float64; convert one of them",
+        ),
+        (
+            lambda: kernels.relu(X.astype(np.float16)),
+            DTypeError,
+            "relu: x is float16, in which only the GPU computes (CuPy arrays); convert it, for example with x.astype(",
         ),
         (lambda: kernels.conv2d(X.astype(int), WEIGHT), DTypeError, "conv2d: x is int64 but float32 or float64"),
         (lambda: kernels.conv2d(X.tolist(), WEIGHT), DTypeError, "conv2d: x must be a NumPy or CuPy array, got list"),
@@ -278,6 +288,27 @@ def test_wrong_arguments_get_one_clear_sentence(
         call()
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("algorithm", ["winograd", "reference"])
+def test_what_the_gpu_lacks_is_said(backend: Backend, algorithm: str) -> None:
+    if backend.is_host:
+        return  # has them
+    x, weight = backend.asarray(X), backend.asarray(WEIGHT)
+    with pytest.raises(
+        ArgumentError, match=f'algorithm="{algorithm}" takes NumPy arrays.*use "auto", "direct" or "gemm"'
+    ):
+        kernels.conv2d(x, weight, algorithm=algorithm)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "int32"])
+def test_element_types_are_checked(backend: Backend, dtype: str) -> None:
+    x = backend.asarray(np.zeros((1, 2, 3, 3), dtype))
+    if dtype == "float16" and not backend.is_host:
+        assert kernels.im2col(x, 2).dtype == np.float16
+        return
+    with pytest.raises(DTypeError, match=f"im2col: x is {dtype}"):
+        kernels.im2col(x, 2)
 
 
 def test_importing_kernels_loads_neither_numba_nor_cupy() -> None:

@@ -1,4 +1,9 @@
-"""The matrix product against NumPy's in float64, within the rounding error that its sums may have."""
+"""The matrix product against NumPy's in float64, within the rounding error that its sums may have.
+
+The public function runs on each backend; the rest is about `kernels.cpu.matmul`, whose products are its own.
+"""
+
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -6,9 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import kernels
+from dlcore.backend import Backend, to_numpy
+from kernels import reference
 from kernels.cpu import threads
 from kernels.cpu.matmul import matmul
 from kernels.types import Array
+from tests.kernels.strategies import arrange
+from tests.tolerances import assert_close
 
 DTYPES = [np.float32, np.float64]
 LAYOUTS = ["rows", "columns", "spread", "reversed", "unaligned"]
@@ -145,3 +155,29 @@ def test_read_only_and_broadcast_operands():
     b = operands(1, 300, 20, np.float32)[1]
     b.flags.writeable = False
     assert_product(matmul(a, b), a, b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("arrangement", ["plain", "reversed", "every other", "field of a record"])
+@pytest.mark.parametrize(("M", "K", "N"), [(7, 9, 12), (300, 5, 8), (3, 70, 40), (1, 90, 1), (0, 3, 4), (3, 0, 4)])
+@pytest.mark.parametrize("activation", [None, "relu"])
+def test_bias_and_activation_on_each_backend(
+    backend: Backend, dtype: str, arrangement: str, M: int, K: int, N: int, activation: Literal["relu"] | None
+) -> None:
+    if dtype == "float16" and backend.is_host:
+        dtype = "float32"  # half precision is for the device
+    a, b = operands(M, K, N, dtype)
+    bias = np.random.default_rng(1).standard_normal(N).astype(dtype)
+    wide = [array.astype(np.float64) for array in (a, b, bias)]
+    moved = [arrange(backend.asarray(array), arrangement) for array in (a, b, bias)]
+    for given_bias, wide_bias in ((moved[2], wide[2]), (None, None)):
+        c = kernels.matmul(moved[0], moved[1], given_bias, activation=activation)
+        assert c.flags.c_contiguous
+        assert str(c.dtype) == dtype
+        assert_close(to_numpy(c), reference.matmul(wide[0], wide[1], wide_bias, activation=activation), "matmul")
+
+
+def test_a_transposed_operand_on_each_backend(backend: Backend) -> None:
+    a, b = operands(5, 6, 7, np.float32)
+    c = kernels.matmul(backend.asarray(a.T.copy()).T, backend.asarray(b.T.copy()).T)
+    assert_close(to_numpy(c), a.astype(np.float64) @ b, "matmul")

@@ -41,14 +41,14 @@ def test_fused_layers_equal_single_ones(layers: list[nn.Module], values: str, ba
         np.testing.assert_array_equal(together, single)
 
 
-def test_what_is_computed_together() -> None:
+def test_what_is_computed_together(backend: Any) -> None:
     convolution, relu, pool = nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2)
     assert len(list(fused([convolution, relu, convolution]))) == 2
     assert list(fused([convolution, relu, pool])) == [convolution, pool, relu]
     assert list(fused([relu, convolution])) == [relu, convolution]
 
 
-def test_subclasses_are_left_alone() -> None:
+def test_subclasses_are_left_alone(backend: Any) -> None:
     class Own(nn.ReLU):
         def forward(self, x: dl.Tensor) -> dl.Tensor:
             return x + 1.0
@@ -57,7 +57,7 @@ def test_subclasses_are_left_alone() -> None:
     assert list(fused([convolution, own, pool])) == [convolution, own, pool]
 
 
-def test_a_layer_with_a_forward_of_its_own_is_asked() -> None:
+def test_a_layer_with_a_forward_of_its_own_is_asked(backend: Any) -> None:
     convolution, relu, seen = nn.Conv2d(1, 2, 3), nn.ReLU(), []
     relu.forward = lambda x: seen.append(x) or x  # type: ignore[func-returns-value, method-assign]
     nn.Sequential(convolution, relu)(dl.randn(1, 1, 5, 5))
@@ -78,12 +78,12 @@ def test_a_layer_with_hooks_is_asked(hooked: int) -> None:
     assert len(list(fused(layers))) == 2
 
 
-def test_a_summary_still_shows_every_layer() -> None:
+def test_a_summary_still_shows_every_layer(backend: Any) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
     assert [row.layer.partition("(")[0] for row in network.summary((1, 8, 8)).rows] == ["Conv2d", "ReLU", "MaxPool2d"]
 
 
-def test_derivatives_of_the_second_order_pass_through() -> None:
+def test_derivatives_of_the_second_order_pass_through(backend: Any) -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.ReLU()).astype(np.float64)
     (images,) = Arrays("float64", "plain", 1).make((1, 2, 5, 5))
     assert dl.gradgradcheck(lambda x: network(x), [dl.tensor(images, requires_grad=True)])

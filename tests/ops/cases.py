@@ -185,6 +185,7 @@ CASES = [
     Case("expm1", ops.Expm1, lambda x: x.expm1(), [(2, 3)]),
     Case("sin", ops.Sin, lambda x: x.sin(), [(2, 3)]),
     Case("cos", ops.Cos, lambda x: x.cos(), [(2, 3)]),
+    Case("erf", ops.Erf, lambda x: x.erf(), [(2, 3)]),
     Case("abs", ops.Abs, lambda x: x.abs() * x, [(2, 3)]),
     Case("sign", ops.Sign, lambda x: x.sign() * x, [(2, 3)]),
     Case("floor", ops.Floor, lambda x: x.floor() * x, [(2, 3)], low=-1.9),

@@ -50,14 +50,14 @@ def test_early_stopping(backend, make_trainer, loader, blobs, monitor, values, o
     assert_same(trainer.network.state_dict(), script.weights[best - 1])
 
 
-def test_early_stopping_may_keep_the_last_weights(make_trainer, loader, blobs):
+def test_early_stopping_may_keep_the_last_weights(backend, make_trainer, loader, blobs):
     script = Script("validation_loss", [1, 2, 3, 4])
     trainer = make_trainer(callbacks=[script, EarlyStopping(patience=2, restore_best=False)])
     trainer.fit(loader, epochs=4, validation=blobs)
     assert_same(trainer.network.state_dict(), script.weights[2])
 
 
-def test_early_stopping_begins_anew_with_each_fit(make_trainer, loader, blobs):
+def test_early_stopping_begins_anew_with_each_fit(backend, make_trainer, loader, blobs):
     script = Script("validation_loss", [1, 2, 3, 9, 8, 7])
     trainer = make_trainer(callbacks=[script, EarlyStopping(patience=2)])
     trainer.fit(loader, epochs=3, validation=blobs)
@@ -66,7 +66,7 @@ def test_early_stopping_begins_anew_with_each_fit(make_trainer, loader, blobs):
     assert_same(trainer.network.state_dict(), script.weights[5])
 
 
-def test_early_stopping_restores_buffers_too(make_trainer, loader, blobs):
+def test_early_stopping_restores_buffers_too(backend, make_trainer, loader, blobs):
     """Running means of batch norm belong to the epoch's weights."""
     script = Script("validation_loss", [1, 2, 3])
     network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
@@ -98,7 +98,7 @@ def test_save_weights(backend, make_trainer, loader, blobs, tmp_path, monitor, k
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
-def test_metrics_file(make_trainer, loader, tmp_path):
+def test_metrics_file(backend, make_trainer, loader, tmp_path):
     path = tmp_path / "metrics.jsonl"
     lines = []
 

@@ -72,7 +72,7 @@ def test_same_seed_same_weights(backend, make_trainer, blobs):
         )
 
 
-def test_modes(make_trainer, loader, blobs):
+def test_modes(backend, make_trainer, loader, blobs):
     """Training mode in training, evaluation mode in validation, and afterwards each module's own again."""
     seen = []
 
@@ -94,7 +94,7 @@ def test_modes(make_trainer, loader, blobs):
     assert [module.training for module in network.modules()] == [True, True, False, True]
 
 
-def test_fit_again_goes_on(make_trainer, loader):
+def test_fit_again_goes_on(backend, make_trainer, loader):
     trainer = make_trainer()
     assert trainer.fit(loader, epochs=2) is trainer.fit(loader, epochs=1)
     assert trainer.history["epoch"] == [1, 2, 3]
@@ -134,14 +134,14 @@ def test_a_loss_that_is_not_finite(backend, make_trainer, loader, monkeypatch, i
     assert len(trainer.history) == 1
 
 
-def test_overflow_is_reported_without_warnings(make_trainer, loader):
+def test_overflow_is_reported_without_warnings(backend, make_trainer, loader):
     network = nn.Linear(4, 3)
     trainer = Trainer(network, optim.SGD(network.parameters(), lr=1e38), progress=False)
     with pytest.raises(TrainingError, match=r"learning rate 1e\+38"):
         trainer.fit(loader, epochs=3)
 
 
-def test_callbacks_see_it_all(make_trainer, loader, blobs):
+def test_callbacks_see_it_all(backend, make_trainer, loader, blobs):
     calls = []
 
     class Log(Callback):
@@ -176,7 +176,7 @@ def iter_of(loader):
     return (batch for batch in loader)
 
 
-def test_callbacks_end_whatever_happens(make_trainer, loader):
+def test_callbacks_end_whatever_happens(backend, make_trainer, loader):
     ended = []
 
     class First(Callback):
@@ -199,7 +199,7 @@ def test_callbacks_end_whatever_happens(make_trainer, loader):
     assert not trainer.network.training
 
 
-def test_stopping_early_from_a_callback(make_trainer, loader):
+def test_stopping_early_from_a_callback(backend, make_trainer, loader):
     class Stop(Callback):
         def on_epoch_end(self, trainer, record):
             trainer.should_stop = trainer.epoch == 2
@@ -209,7 +209,7 @@ def test_stopping_early_from_a_callback(make_trainer, loader):
     assert len(trainer.fit(loader, epochs=1)) == 3
 
 
-def test_metrics_can_be_asked_for(make_trainer, blobs):
+def test_metrics_can_be_asked_for(backend, make_trainer, blobs):
     trainer = make_trainer(metrics=[])
     results = trainer.evaluate(blobs, metrics=["accuracy", ConfusionMatrix()])
     assert list(results) == ["loss", "accuracy", "confusion_matrix"]
@@ -229,7 +229,7 @@ def test_predict_is_the_network_in_evaluation_mode(backend, make_trainer, blobs)
         np.testing.assert_allclose(backends.to_numpy(outputs), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_bad_arguments(make_trainer, loader, blobs):
+def test_bad_arguments(backend, make_trainer, loader, blobs):
     trainer = make_trainer()
     with pytest.raises(ArgumentError, match="epochs of at least 1, got 0"):
         trainer.fit(loader, epochs=0)
@@ -254,7 +254,7 @@ def test_progress_is_shown_unless_refused(make_trainer):
     assert make_trainer(progress=False).callbacks == []
 
 
-def test_labels_of_another_kind():
+def test_labels_of_another_kind(backend: Any):
     """Nothing in the trainer is made for classes: a network learns numbers, too."""
     x = np.linspace(-1, 1, 20, dtype=np.float32).reshape(20, 1)
     network = nn.Linear(1, 1)
@@ -285,7 +285,7 @@ def test_a_dataset_can_be_predicted(backend: Any) -> None:
     trainer = Trainer(network, optim.SGD(network.parameters()), progress=False)
     x = np.random.default_rng(0).standard_normal((7, 3)).astype(np.float32)
     outputs = trainer.predict(ArrayDataset(x, np.zeros(7, np.int64)), batch_size=4)
-    np.testing.assert_array_equal(outputs, trainer.predict(x, batch_size=4))
+    np.testing.assert_array_equal(backends.to_numpy(outputs), backends.to_numpy(trainer.predict(x, batch_size=4)))
 
 
 def test_history_gives_epochs_by_position() -> None:

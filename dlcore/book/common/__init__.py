@@ -1,0 +1,1 @@
+"""What the book's scripts import as `common`: functions, layers, optimisers and networks on NumPy arrays."""

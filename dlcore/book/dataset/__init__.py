@@ -1,0 +1,1 @@
+"""What the book's scripts import as `dataset`."""
