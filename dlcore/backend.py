@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from dlcore import random
 from dlcore.random import seed
+from kernels import layout
 from kernels.errors import ArgumentError, BackendMismatchError, BackendUnavailableError, DeviceMemoryError, DTypeError
 from kernels.types import Array
 
@@ -90,6 +91,12 @@ class Backend:
                 return x if dtype is None else x.astype(dtype, copy=False)
             if self.device is None:
                 return np.asarray(x.get(), dtype=dtype)
+            # From one GPU to another CuPy copies contiguous memory only: a block of NHWC stays one.
+            with owner.active_device():
+                block = layout.channels_last(x) if x.ndim == 4 else owner.xp.ascontiguousarray(x)
+            with self.active_device():
+                moved: Array = self.xp.asarray(block, dtype=dtype)
+            return layout.from_channels_last(moved) if x.ndim == 4 else moved
         with self.active_device():
             array: Array = self.xp.asarray(x, dtype=dtype)
         return array

@@ -187,6 +187,7 @@ def on(device):
 cupy = sys.modules["cupy"] = types.ModuleType("cupy")
 cupy.ndarray = ndarray
 cupy.asarray = lambda x, dtype=None: ndarray(np.asarray(x.get() if isinstance(x, ndarray) else x, dtype), where[0])
+cupy.ascontiguousarray = lambda x: x
 cupy.cuda = types.SimpleNamespace(
     is_available=lambda: DEVICES > 0,
     runtime=types.SimpleNamespace(getDeviceCount=lambda: DEVICES),

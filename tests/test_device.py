@@ -133,6 +133,10 @@ def test_a_second_device(emulated: None) -> None:
     for one, two in zip(here.parameters(), there.parameters(), strict=True):
         assert two.backend.name == "cupy:1"
         np.testing.assert_array_equal(one.numpy(), two.numpy())
+    images = dl.Tensor(dl.randn(2, 3, 4, 5).data.transpose(0, 3, 1, 2))  # channels-last, and so it stays
+    moved = images.to("cupy:1")
+    np.testing.assert_array_equal(moved.numpy(), images.numpy())
+    assert moved.data.strides == images.data.strides
     with dl.backend.using("cupy:1"):
         assert dl.randn(3).backend.name == dl.zeros(3).backend.name == nn.Linear(2, 2).backend.name == "cupy:1"
     with pytest.raises(dl.BackendMismatchError, match=r'Add: a is on cupy, b is on cupy:1; .*\.to\("cupy"\)'):

@@ -52,13 +52,14 @@ class ndarray(Storage):  # noqa: N801 (CuPy's name)
     itemsize = property(lambda self: self._host.itemsize)
     nbytes = property(lambda self: self._host.nbytes)
     device = property(lambda self: Device(self._memory.device))
-    T = property(lambda self: Storage.over(self._host.T, self._memory))
+    base = property(lambda self: self._base)
+    T = property(lambda self: self.viewed_as(self._host.T))
 
     @property
     def flags(self) -> Flags:
         """The order of its memory."""
         flags = self._host.flags
-        return Flags(flags.c_contiguous, flags.f_contiguous, self.nbytes == self._memory.nbytes)
+        return Flags(flags.c_contiguous, flags.f_contiguous, self._base is None)
 
     @property
     def data(self) -> MemoryPointer:
@@ -139,7 +140,7 @@ class ndarray(Storage):  # noqa: N801 (CuPy's name)
     def __getitem__(self, key: Any) -> Any:
         index, is_view = for_reading(self._host, key)
         part = self._host[index]
-        return Storage.over(np.asarray(part), self._memory) if is_view else adopt(part)
+        return self.viewed_as(part) if is_view else adopt(part)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         host(self)
@@ -199,7 +200,7 @@ class ndarray(Storage):  # noqa: N801 (CuPy's name)
 
     def view(self, dtype: Any = None) -> Any:
         """The same memory, of another type."""
-        return Storage.over(self._host.view(self.dtype if dtype is None else dtype), self._memory)
+        return self.viewed_as(self._host.view(self.dtype if dtype is None else dtype))
 
     def reshape(self, *shape: Any, order: str = "C") -> Any:
         """The same elements in another shape: a view where that can be."""
@@ -210,15 +211,15 @@ class ndarray(Storage):  # noqa: N801 (CuPy's name)
 
     def transpose(self, *axes: Any) -> Any:
         """The axes in another order, as a view."""
-        return Storage.over(self._host.transpose(*axes), self._memory)
+        return self.viewed_as(self._host.transpose(*axes))
 
     def swapaxes(self, one: int, other: int) -> Any:
         """Two axes exchanged, as a view."""
-        return Storage.over(self._host.swapaxes(one, other), self._memory)
+        return self.viewed_as(self._host.swapaxes(one, other))
 
     def squeeze(self, axis: Any = None) -> Any:
         """Without axes of length 1, as a view."""
-        return Storage.over(self._host.squeeze(axis), self._memory)
+        return self.viewed_as(self._host.squeeze(axis))
 
     def ravel(self, order: str = "C") -> Any:
         """All elements in a row: a view where that can be."""

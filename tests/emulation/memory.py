@@ -22,7 +22,8 @@ _ALIGNMENT = 16  # the widest load of a thread; on a device allocations are alig
 _POISON = 0xFF
 _POISONED_PAGE = bytes([_POISON]) * _PAGE
 _NO_ACCESS = 0  # PROT_NONE
-_MOST_KEPT = 256 * 2**20
+_MOST_KEPT = 256 * 2**20  # bytes
+_MOST_GUARDED = 10_000  # pieces, in use or kept
 
 #: As in CuPy's pool: sizes are counted in such units.
 UNIT = 512
@@ -34,6 +35,8 @@ class _Pages:
     """Some pages between two guards."""
 
     def __init__(self, size: int) -> None:
+        global _guarded
+        _guarded += 1
         self.size = size
         kind = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
         self.map = mmap.mmap(-1, size + 2 * _GUARD, flags=kind, prot=mmap.PROT_READ | mmap.PROT_WRITE)
@@ -43,6 +46,21 @@ class _Pages:
             if _c_library.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(_GUARD), _NO_ACCESS):
                 raise OSError(ctypes.get_errno(), "mprotect")
         self.bytes = np.frombuffer(self.map, np.uint8, size, _GUARD)
+
+    def __del__(self) -> None:
+        global _guarded
+        _guarded -= 1
+
+
+class _Unguarded:
+    """The same without guards: the system allows a process only some ten thousand of them."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        skipped = -memory.ctypes.data % _ALIGNMENT
+        self.bytes = memory[skipped : skipped + size]
+        self.start = self.bytes.ctypes.data
 
 
 class Pool:
@@ -75,6 +93,7 @@ class Pool:
 pools: dict[int, Pool] = {}
 _kept: dict[int, list[_Pages]] = defaultdict(list)
 _kept_bytes = 0
+_guarded = 0
 
 
 def pool(device: int) -> Pool:
@@ -100,7 +119,7 @@ class Allocation:
         self.nbytes = nbytes
         self.is_exported = False
         self.address = 0
-        self._pages: _Pages | None = None
+        self._pages: _Pages | _Unguarded | None = None
         if not nbytes:
             return
         pool(device).take(nbytes)
@@ -109,7 +128,7 @@ class Allocation:
             self._pages = _kept[size].pop()
             _kept_bytes -= size
         else:
-            self._pages = _Pages(size)
+            self._pages = (_Pages if _guarded < _MOST_GUARDED else _Unguarded)(size)
         self._pages.bytes.fill(_POISON)
         self.address = self._pages.start + self._first
 
@@ -118,7 +137,8 @@ class Allocation:
         if self._pages is None:
             return
         pool(self.device).give_back(self.nbytes)
-        if not self.is_exported and _kept_bytes + self._pages.size <= _MOST_KEPT:
+        is_reusable = isinstance(self._pages, _Pages) and not self.is_exported
+        if is_reusable and _kept_bytes + self._pages.size <= _MOST_KEPT:
             _kept[self._pages.size].append(self._pages)
             _kept_bytes += self._pages.size
 

@@ -18,19 +18,27 @@ Shape = int | tuple[int, ...]
 class Storage:
     """What an array is made of: a NumPy array over the memory of a device."""
 
-    __slots__ = ("__weakref__", "_host", "_memory")
+    __slots__ = ("__weakref__", "_base", "_host", "_memory")
 
+    _base: "Storage | None"
     _host: np.ndarray
     _memory: Allocation | Borrowed
     array_type: ClassVar[type["Storage"]]
 
     @classmethod
     def over(cls, host: np.ndarray, memory: Allocation | Borrowed) -> Any:
-        """An array over some memory, or a part of it."""
+        """An array over some memory."""
         array = object.__new__(Storage.array_type)
+        array._base = None
         array._host = host
         array._memory = memory
         return array
+
+    def viewed_as(self, host: np.ndarray) -> Any:
+        """A view of this array's memory."""
+        view = Storage.over(host, self._memory)
+        view._base = self if self._base is None else self._base
+        return view
 
 
 def allocate(shape: Shape, dtype: Any, order: str = "C") -> Any:
@@ -85,5 +93,5 @@ def host(argument: Any) -> Any:
 def view_or_copy(result: np.ndarray, source: Storage) -> Any:
     """A result of NumPy's, over the memory of `source` if it lies there."""
     if np.may_share_memory(result, source._host):
-        return Storage.over(result, source._memory)
+        return source.viewed_as(result)
     return adopt(result)

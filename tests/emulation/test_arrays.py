@@ -146,6 +146,7 @@ def test_views_share_memory() -> None:
     x = cp.zeros((2, 3, 4))
     for view in (x.T, x.reshape(6, 4), x[1:], x[:, None], x.ravel(), cp.broadcast_to(x, (5, 2, 3, 4)), x[..., 0]):
         assert cp.may_share_memory(x, view)
+        assert view.base is view[...].base is x
     x[1:].fill(1)
     assert x.get().sum() == 12
     assert not cp.may_share_memory(x, x[cp.asarray([0, 1])])

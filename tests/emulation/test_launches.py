@@ -1,35 +1,18 @@
 """Right kernels run, and wrong ones are found: what the emulation's proofs rest on."""
 
-from collections.abc import Callable
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests import emulation
+from tests.emulation import memory
+from tests.emulation.running import cp, kernel, run
 
 pytestmark = pytest.mark.skipif(bool(emulation.why_not()), reason=emulation.why_not())
 
-cp = emulation.stand_in()
-
 ORDERS = ["forward", "reverse", "shuffled"]
-
-
-def kernel(code: str, name: str = "kernel", *defines: str) -> Callable[..., None]:
-    options = ("-std=c++17", *(f"-D{define}" for define in defines))
-    return cp.RawModule(code=code, options=options).get_function(name)
-
-
-def run(
-    body: str,
-    *arguments: Any,
-    parameters: str = "float* y, int n",
-    grid: tuple[int, ...] = (2,),
-    block: tuple[int, ...] = (64,),
-    shared: int = 0,
-) -> None:
-    code = f'extern "C" __global__ void kernel({parameters}) {{\n{body}\n}}\n'
-    kernel(code)(grid, block, arguments, shared_mem=shared)
 
 
 @pytest.fixture(params=ORDERS)
@@ -179,6 +162,16 @@ def test_wrong_kernels_are_found(order: str, wrong_kernels: Any, wrong: str) -> 
     assert (y.get() == 3).all()
 
 
+def test_writes_are_found_without_guards_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process may have so many guards and no more; behind that, the memory beside an array is looked at."""
+    monkeypatch.setattr(memory, "_MOST_GUARDED", 0)
+    monkeypatch.setattr(memory, "_kept", defaultdict(list))
+    y = cp.zeros(3, np.float32)
+    run("y[n] = 1;", y, np.int32(2))
+    with pytest.raises(emulation.EmulationError, match=r"write outside of y .*: 0 bytes behind its end"):
+        run("y[n] = 1;", y, np.int32(3))
+
+
 def test_an_error_names_kernel_block_and_thread() -> None:
     y = cp.zeros(128, np.float32)
     words = r"^kernel kernel: write .* block \(1, 0, 0\), thread \(63, 0, 0\)"
@@ -240,103 +233,3 @@ def test_device_functions_may_have_shared_memory() -> None:
     y = cp.zeros(32, np.float32)
     kernel(code)((1,), (32,), (y,))
     assert (y.get() == 46).all()
-
-
-# ------------------------------------------------------------------------------------------------ what a launch checks
-
-ONE = "y[0] = n;"
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"block": (1025,)}, "CUDA_ERROR_INVALID_VALUE"),
-        ({"block": (64, 32)}, "2048 threads in a block; 1024 are the most"),
-        ({"block": (1, 1, 65)}, "CUDA_ERROR_INVALID_VALUE"),
-        ({"block": (0,)}, "CUDA_ERROR_INVALID_VALUE"),
-        ({"grid": (0,)}, "CUDA_ERROR_INVALID_VALUE"),
-        ({"grid": (1, 65536)}, "CUDA_ERROR_INVALID_VALUE"),
-        ({"shared": 48 * 1024 + 1}, "49153 of dynamic shared memory"),
-    ],
-)
-def test_launches_that_a_device_refuses(options: dict[str, Any], words: str) -> None:
-    with pytest.raises(emulation.EmulationError, match=words):
-        run(ONE, cp.zeros(1, np.float32), np.int32(1), **options)
-
-
-def test_static_shared_memory_counts() -> None:
-    body = "__shared__ float s[64][64]; s[threadIdx.x][0] = n; __syncthreads(); y[0] = s[threadIdx.x][0];"
-    run(body, cp.zeros(1, np.float32), np.int32(1), shared=32 * 1024)
-    with pytest.raises(emulation.EmulationError, match="16384 bytes of static and 32769 of dynamic"):
-        run(body, cp.zeros(1, np.float32), np.int32(1), shared=32 * 1024 + 1)
-
-
-def test_launch_bounds_hold() -> None:
-    bounded = kernel('extern "C" __global__ void __launch_bounds__(128) kernel() {}')
-    bounded((1,), (128,), ())
-    with pytest.raises(emulation.EmulationError, match="129 threads in a block; 128 are the most"):
-        bounded((1,), (129,), ())
-
-
-#: Parameters, and arguments that do not fit them.
-UNFIT = [
-    ("int n", 3),  # CuPy makes it 64 bits
-    ("int n", np.uint32(3)),
-    ("unsigned n", np.int32(3)),
-    ("long long n", np.int32(3)),
-    ("float a", 3.0),
-    ("float a", np.float64(3)),
-    ("double a", np.float32(3)),
-    ("bool b", np.int32(1)),
-    ("float* x", cp.zeros(1, np.float64)),
-    ("float* x", cp.zeros(1, np.int32)),
-    ("float* x", np.zeros(1, np.float32)),
-    ("float* x", np.float32(0)),
-    ("int* x", cp.zeros(1, np.uint32)),
-    ("float** x", cp.zeros(1, np.float64)),
-    ("int n", cp.zeros((), np.int32)),
-    ("", np.int32(1)),
-]
-FIT = [
-    ("long long n", 3),
-    ("double a", 3.0),
-    ("bool b", True),
-    ("unsigned char* x", cp.zeros(1, np.bool_)),
-    ("void* x", cp.zeros(1, np.complex64)),
-    ("float** x", cp.zeros(1, np.uint64)),
-    ("const float* const* x", cp.zeros(1, np.uint64)),
-    ("const float* x", None),
-]
-
-
-@pytest.fixture(scope="module")
-def typed_kernels() -> Any:
-    """A kernel for each parameter."""
-    parameters = [parameter for parameter, _ in UNFIT + FIT]
-    sources = (f'extern "C" __global__ void typed_{i}({text}) {{}}\n' for i, text in enumerate(parameters))
-    return cp.RawModule(code="".join(sources))
-
-
-@pytest.mark.parametrize("number", range(len(UNFIT)))
-def test_arguments_of_another_type_are_refused(typed_kernels: Any, number: int) -> None:
-    launched = typed_kernels.get_function(f"typed_{number}")
-    with pytest.raises(emulation.EmulationError, match=r"[nabx] is (an? |bool)|takes 0 arguments"):
-        launched((1,), (1,), (UNFIT[number][1],))
-
-
-@pytest.mark.parametrize("number", range(len(FIT)))
-def test_arguments_that_fit(typed_kernels: Any, number: int) -> None:
-    typed_kernels.get_function(f"typed_{len(UNFIT) + number}")((1,), (1,), (FIT[number][1],))
-
-
-def test_arrays_of_another_device_are_refused() -> None:
-    with cp.cuda.Device(1):
-        y = cp.zeros(1, np.float32)
-        run(ONE, y, np.int32(1))
-    with pytest.raises(emulation.EmulationError, match="y lies on device 1, but the current device is 0"):
-        run(ONE, y, np.int32(1))
-
-
-def test_no_such_kernel() -> None:
-    with pytest.raises(emulation.EmulationError, match="named symbol not found: other"):
-        kernel('extern "C" __global__ void kernel() {}', "other")

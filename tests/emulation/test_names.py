@@ -12,7 +12,7 @@ from tests import emulation
 
 #: Modules of the stand-in that real CuPy has too, and what of the stand-in's arrays is its own.
 MODULES = ["cupy", "cupy.cuda", "cupy.cuda.memory", "cupy.cuda.runtime", "cupy._core"]
-OWN = {"array_type", "over"}
+OWN = {"array_type", "over", "viewed_as"}
 
 
 @pytest.fixture

@@ -166,6 +166,6 @@ def _trained(name: str, threads: int) -> list[np.ndarray]:
 @pytest.mark.parametrize("name", SMALL)
 def test_training_does_not_depend_on_the_number_of_threads(backend: dl.backend.Backend, name: str) -> None:
     expected = _trained(name, 1)
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3) if backend.is_host else (1,):  # a device has threads of its own: it repeats itself
         for actual, wanted in zip(_trained(name, threads), expected, strict=True):
             np.testing.assert_array_equal(actual, wanted)
