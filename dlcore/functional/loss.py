@@ -40,9 +40,10 @@ def cross_entropy(
     labels = asarray(target)
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
-    if labels.ndim == 1 and weight is None and ignore_index is None and not label_smoothing:
+    takes_classes = labels.ndim == 1 or labels.dtype.kind != "f"
+    if takes_classes and weight is None and ignore_index is None and not label_smoothing:
         return ops.CrossEntropy.apply(x, labels=labels.data, reduction=reduction)
-    if labels.ndim == 1:
+    if takes_classes:
         return _weighted_cross_entropy(x, labels, reduction, weight, ignore_index, label_smoothing)
     if labels.dtype.kind != "f" or labels.shape != x.shape or x.ndim != 2:
         raise ShapeError(
