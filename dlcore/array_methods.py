@@ -95,6 +95,10 @@ class ArrayMethods:
         """The cosine of each element, in radians."""
         return ops.Cos.apply(self)
 
+    def erf(self) -> "Tensor":
+        """The error function of each element, 2 / √π ∫₀ˣ exp(-t²) dt."""
+        return ops.Erf.apply(self)
+
     def abs(self) -> "Tensor":
         """The absolute value of each element; derivative 0 at 0."""
         return ops.Abs.apply(self)

@@ -46,6 +46,7 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "dropout_grad",
+    "erf",
     "im2col",
     "layer_norm",
     "layer_norm_grad",
@@ -549,3 +550,18 @@ def relu_grad(grad_output: Array, y: Array) -> Array:
         )
     grad_input: Array = kernels.relu_grad(grad_output, y)
     return grad_input
+
+
+def erf(x: Array) -> Array:
+    """The error function, 2 / √π ∫₀ˣ exp(-t²) dt, element by element.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        The same shape.
+    """
+    kernels = implementation("erf", {"x": x})
+    validation.floats("erf", x=x)
+    y: Array = kernels.erf(x)
+    return y

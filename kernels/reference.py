@@ -450,6 +450,14 @@ def relu(x: Array) -> Array:
     return y
 
 
+def erf(x: Array) -> Array:
+    """2 / √π ∫₀ˣ exp(-t²) dt, element by element."""
+    y = _empty_like(x)
+    for index in np.ndindex(x.shape):
+        y[index] = math.erf(x[index])
+    return y
+
+
 def relu_grad(grad_output: Array, y: Array) -> Array:
     """The gradient of `relu`: passed on where its result y is positive."""
     grad_input = _empty_like(grad_output)

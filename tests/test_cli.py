@@ -254,7 +254,7 @@ def test_two_runs_in_the_same_second():
         ("train --lr -1", "lr must be a number at least 0.0, got -1.0"),
         ("train --lr nan", "lr must be a number at least 0.0, got nan"),
         ("train --weight-decay -1", "weight_decay"),
-        ("train --model resnet", "model: expected one of perceptron, mlp, simple-convnet, deep-convnet, got 'resnet'"),
+        ("train --model resnet", "model: expected one of perceptron, mlp, simple-convnet, deep-convnet, lenet-5, "),
         ("train --data imagenet", "data: expected one of digits, mnist, got 'imagenet'"),
         ("train --optimizer magic", "optimizer: expected one of sgd,"),
         ("train --backend jax", '"cupy:N" or "auto", got \'jax\''),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import dlcore
-from dlcore import backend, models
+from dlcore import backend, models, nn
 from dlcore.commands.output import table
 from dlcore.data.cache import cache_folder
 from kernels.errors import DLCoreError
@@ -45,7 +45,8 @@ def list_models() -> None:
     """Print each network's name, how many parameters it has for MNIST, and what it is."""
     rows = []
     for name in models.names():
-        network = models.create(name, _MNIST_SHAPE, _MNIST_CLASSES)
+        with nn.init.skipped():
+            network = models.create(name, _MNIST_SHAPE, _MNIST_CLASSES)
         count = sum(parameter.size for parameter in network.parameters())
         rows.append((name, f"{count:,}", models.describe(name)))
     table(("model", "parameters (MNIST)", "what it is"), rows, right=[1])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dlcore
-from dlcore import backend, models
+from dlcore import backend, models, nn
 from dlcore.commands import choices
 from dlcore.commands.choices import Splits
 from dlcore.commands.output import say, table
@@ -119,7 +119,8 @@ def open_run(path: Path) -> tuple[RunConfig, Module]:
     folder = RunFolder.open(path)
     config = folder.read_config()
     choices.check_names(config.model, config.data, config.optimizer)
-    network = models.create(config.model, config.input_shape, len(config.classes))
+    with nn.init.skipped():
+        network = models.create(config.model, config.input_shape, len(config.classes))
     try:
         load(network, folder.weights)
     except StateDictError as error:

@@ -4,16 +4,39 @@ from collections.abc import Callable
 
 from dlcore import nn
 from dlcore.models.convnet import DeepConvNet, SimpleConvNet
+from dlcore.models.lenet import LeNet5
 from dlcore.models.perceptron import MLP, Perceptron
+from dlcore.models.resnet import ResNet, ResNet18, ResNet34
+from dlcore.models.vgg import VGG, VGG11, VGG16
 from kernels.errors import ArgumentError
 
-__all__ = ["MLP", "DeepConvNet", "Perceptron", "SimpleConvNet", "create", "describe", "names"]
+__all__ = [
+    "MLP",
+    "VGG",
+    "VGG11",
+    "VGG16",
+    "DeepConvNet",
+    "LeNet5",
+    "Perceptron",
+    "ResNet",
+    "ResNet18",
+    "ResNet34",
+    "SimpleConvNet",
+    "create",
+    "describe",
+    "names",
+]
 
 _MODELS: dict[str, Callable[[tuple[int, ...], int], nn.Module]] = {
     "perceptron": Perceptron,
     "mlp": MLP,
     "simple-convnet": SimpleConvNet,
     "deep-convnet": DeepConvNet,
+    "lenet-5": LeNet5,
+    "vgg-11": VGG11,
+    "vgg-16": VGG16,
+    "resnet-18": ResNet18,
+    "resnet-34": ResNet34,
 }
 
 

@@ -30,6 +30,78 @@ class Tanh(Module):
         return F.tanh(x)
 
 
+class LeakyReLU(Module):
+    """X where x > 0, else negative_slope · x; see `F.leaky_relu`."""
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        """The slope."""
+        return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Module):
+    """X where x > 0, else alpha · (eˣ - 1); see `F.elu`."""
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        """Alpha."""
+        return f"alpha={self.alpha}"
+
+
+class SELU(Module):
+    """ELU scaled so that mean 0 and variance 1 are kept, with LeCun initial weights; see `F.selu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.selu(x)
+
+
+class GELU(Module):
+    """X · Φ(x), of the normal distribution's Φ; see `F.gelu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.gelu(x)
+
+
+class SiLU(Module):
+    """X · sigmoid(x), also called Swish; see `F.silu`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.silu(x)
+
+
+class Hardswish(Module):
+    """X · clip(x + 3, 0, 6) / 6; see `F.hardswish`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.hardswish(x)
+
+
+class Softplus(Module):
+    """ln(1 + eˣ), a smooth ReLU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        return F.softplus(x)
+
+
 class Softmax(Module):
     """eˣ / Σ eˣ along `axis`. Losses take logits, so it is for looking at probabilities."""
 

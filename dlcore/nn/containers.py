@@ -1,11 +1,22 @@
 """Modules that hold modules."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from dlcore.nn.activations import Identity
 from dlcore.nn.fusion import fused
 from dlcore.nn.module import Module, is_observed
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError
+
+
+def in_sequence(x: Tensor, *layers: Module) -> Tensor:
+    """What the layers make of x, one after the other; some neighbours are computed together (`dlcore.nn.fusion`).
+
+    For a `forward` whose layers have names of their own: in_sequence(x, self.conv1, self.bn1, self.relu).
+    """
+    for step in layers if is_observed() else fused(layers):
+        x = step(x)
+    return x
 
 
 class Sequential(Module):
@@ -28,9 +39,7 @@ class Sequential(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The last module's output. Some neighbours are computed together; see `dlcore.nn.fusion`."""
-        for step in self if is_observed() else fused(list(self)):
-            x = step(x)
-        return x
+        return in_sequence(x, *self)
 
     def __iter__(self) -> Iterator[Module]:
         return (child for _, child in self.named_children())
@@ -41,3 +50,99 @@ class Sequential(Module):
     def __getitem__(self, index: int | slice) -> Module:
         layers = list(self)
         return Sequential(*layers[index]) if isinstance(index, slice) else layers[index]
+
+
+class ModuleList(Module):
+    """Modules in a list, whose parameters are found; it computes nothing itself.
+
+    Args:
+        modules: named "0", "1", … in order.
+    """
+
+    def __init__(self, modules: Iterable[Module] = ()) -> None:
+        super().__init__()
+        self.extend(modules)
+
+    def append(self, module: Module) -> "ModuleList":
+        """Add a module at the end."""
+        if not isinstance(module, Module):
+            raise ArgumentError(f"ModuleList: expected a Module, got {type(module).__qualname__}")
+        setattr(self, str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> "ModuleList":
+        """Add modules at the end."""
+        for module in modules:
+            self.append(module)
+        return self
+
+    def __iter__(self) -> Iterator[Module]:
+        return (child for _, child in self.named_children())
+
+    def __len__(self) -> int:
+        return len(list(self.named_children()))
+
+    def __getitem__(self, index: int | slice) -> Module:
+        modules = list(self)
+        return ModuleList(modules[index]) if isinstance(index, slice) else modules[index]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise ArgumentError(f"ModuleList: expected a Module, got {type(module).__qualname__}")
+        setattr(self, str(range(len(self))[index]), module)
+
+
+class ModuleDict(Module):
+    """Modules by name, whose parameters are found; it computes nothing itself.
+
+    Args:
+        modules: name → module; a name has no dots, and is no attribute of modules.
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        for name, module in (modules or {}).items():
+            self[name] = module
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if not isinstance(module, Module):
+            raise ArgumentError(f"ModuleDict: {name} must be a Module, got {type(module).__qualname__}")
+        if not name or "." in name or (hasattr(self, name) and name not in self):
+            raise ArgumentError(f"ModuleDict: no module can be called {name!r}; choose another name, without dots")
+        setattr(self, name, module)
+
+    def __getitem__(self, name: str) -> Module:
+        return dict(self.named_children())[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in dict(self.named_children())
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.named_children())
+
+    def __len__(self) -> int:
+        return len(list(self.named_children()))
+
+    def items(self) -> Iterator[tuple[str, Module]]:
+        """Names with their modules."""
+        return self.named_children()
+
+
+class Residual(Module):
+    """f(x) + shortcut(x): what is learned is how the output differs from the input.
+
+    Args:
+        function: f.
+        shortcut: the input itself unless given; a 1×1 convolution where f changes the shape.
+
+    Source: He et al., "Deep residual learning for image recognition" (arXiv:1512.03385).
+    """
+
+    def __init__(self, function: Module, shortcut: Module | None = None) -> None:
+        super().__init__()
+        self.function = function
+        self.shortcut = Identity() if shortcut is None else shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The shape of both."""
+        return self.function(x) + self.shortcut(x)

@@ -54,11 +54,7 @@ class Conv2d(Module):
         algorithm: str = "auto",
     ) -> None:
         super().__init__()
-        if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
-            raise ArgumentError(
-                "Conv2d: in_channels and out_channels must be positive multiples of groups, "
-                f"got in_channels={in_channels}, out_channels={out_channels}, groups={groups}"
-            )
+        check_channels("Conv2d", in_channels, out_channels, groups)
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = pair("Conv2d", "kernel_size", kernel_size)
@@ -94,3 +90,74 @@ class Conv2d(Module):
             if value != default:
                 text += f", {name}={value!r}"
         return text + ("" if self.bias is not None else ", bias=False")
+
+
+class Conv1d(Module):
+    """One-dimensional convolution.
+
+    Weight and bias start uniform on ± 1 / √fan_in, as in PyTorch.
+
+    Args:
+        in_channels: C of the input (N, C, L).
+        out_channels: K of the output (N, K, M).
+        kernel_size: the length of the window.
+        stride: from one output to the next.
+        padding: zeros at both ends: an int, (before, after), "same" or "valid".
+        dilation: distance between the taps of the window.
+        groups: into how many independent convolutions the channels are split.
+        bias: whether a bias is added to each output channel.
+
+    Attributes:
+        weight: (out_channels, in_channels / groups, kernel_size).
+        bias: (out_channels,) or None.
+
+    Raises:
+        ArgumentError: `groups` does not divide both channel counts, or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int | tuple[int, int] | str = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        check_channels("Conv1d", in_channels, out_channels, groups)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = pair("Conv1d", "kernel_size", kernel_size)[:1]
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.weight = Parameter(zeros((out_channels, in_channels // groups, *self.kernel_size)))
+        bound = 1.0 / math.sqrt(init.fans(self.weight)[0])
+        init.uniform_(self.weight, -bound, bound)
+        self.bias = Parameter(zeros(out_channels)) if bias else None
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, L) → (N, out_channels, M)."""
+        return F.conv1d(x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
+
+    def extra_repr(self) -> str:
+        """The arguments that differ from their defaults."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+        text += "".join(f", {n}={getattr(self, n)!r}" for n, default in defaults.items() if getattr(self, n) != default)
+        return text + ("" if self.bias is not None else ", bias=False")
+
+
+def check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
+    """Both numbers of channels are positive multiples of `groups`, or an ArgumentError says which are not."""
+    if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
+        raise ArgumentError(
+            f"{name}: in_channels and out_channels must be positive multiples of groups, "
+            f"got in_channels={in_channels}, out_channels={out_channels}, groups={groups}"
+        )

@@ -6,7 +6,8 @@
 * ReLU followed by max pooling: the maximum of rectified numbers is the rectified maximum, so ReLU comes second, where
   there are fewer numbers. The gradient is the same too: it goes to the first largest, if that is above 0.
 
-Only the layers' own classes are joined: a subclass, or a layer with a `forward` of its own, may do something else.
+Only the layers' own classes are joined: a subclass, or a layer with hooks or a `forward` of its own, may do something
+else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +43,7 @@ def fused(layers: Sequence[Module]) -> Iterator[Callable[[Tensor], Tensor]]:
 
 def _kind(layer: Module) -> type[Module] | None:
     """The class that says what the layer does; None where the object itself says something else."""
-    return None if "forward" in vars(layer) else type(layer)
+    return None if "forward" in vars(layer) or layer.has_hooks else type(layer)
 
 
 def _rectified(layer: Module) -> Callable[[Tensor], Tensor]:

@@ -5,14 +5,33 @@ cells. The random numbers come from the default generator (`backend.seed`), so t
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 
+from dlcore.backend import to_numpy
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, ShapeError
 
 #: By how much an activation shrinks its input's standard deviation, inverted; PyTorch's table.
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0)}
+
+_skips: ContextVar[bool] = ContextVar("dlcore_skips_initial_values", default=False)
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """A block in which random initial values are left out, and new weights stay 0.
+
+    It saves time where a network is made to load weights into, to give it other ones, or only to look at it.
+    """
+    token = _skips.set(True)
+    try:
+        yield
+    finally:
+        _skips.reset(token)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -32,11 +51,15 @@ def constant_(tensor: Tensor, value: float) -> Tensor:
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal, with the given mean and standard deviation."""
+    if _skips.get():
+        return tensor
     return tensor.copy_(tensor.backend.rng.normal(tensor.shape, mean, std, tensor.dtype, purpose="initial values"))
 
 
 def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Uniform on [low, high)."""
+    if _skips.get():
+        return tensor
     return tensor.copy_(tensor.backend.rng.uniform(tensor.shape, low, high, tensor.dtype, purpose="initial values"))
 
 
@@ -73,6 +96,43 @@ def he_uniform_(tensor: Tensor, nonlinearity: str = "relu") -> Tensor:
     """
     bound = _gain(nonlinearity) * math.sqrt(3.0 / fans(tensor)[0])
     return uniform_(tensor, -bound, bound)
+
+
+def lecun_normal_(tensor: Tensor) -> Tensor:
+    """Normal with std = √(1 / fan_in), for SELU.
+
+    Source: LeCun et al., "Efficient BackProp" (1998), section 4.6.
+    """
+    return he_normal_(tensor, "linear")
+
+
+def lecun_uniform_(tensor: Tensor) -> Tensor:
+    """Uniform on ± √(3 / fan_in), of the same variance as `lecun_normal_`.
+
+    Source: LeCun et al. (1998).
+    """
+    return he_uniform_(tensor, "linear")
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Orthonormal rows, or columns if there are fewer of them, times `gain`; all axes but the first are columns.
+
+    It is computed on the host, so the values are the same on every backend.
+
+    Source: Saxe, McClelland and Ganguli, arXiv:1312.6120.
+
+    Raises:
+        ShapeError: the tensor has fewer than two axes.
+    """
+    fans(tensor)
+    if _skips.get():
+        return tensor
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    size = (max(rows, columns), min(rows, columns))
+    normal = tensor.backend.rng.normal(size, 0.0, 1.0, np.float64, purpose="initial values")
+    q, r = np.linalg.qr(to_numpy(normal))
+    q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)  # without this, directions would not be equally likely
+    return tensor.copy_((gain * (q if rows >= columns else q.T)).reshape(tensor.shape).astype(tensor.dtype))
 
 
 kaiming_normal_ = he_normal_

@@ -1,13 +1,14 @@
-"""Fully connected layers, and what goes before them."""
+"""Fully connected layers, and what goes before them: images as rows, and indices as vectors."""
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from dlcore import functional as F
 from dlcore.creation import zeros
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter
 from dlcore.tensor import Tensor
+from kernels.errors import ArgumentError
 
 
 class Linear(Module):
@@ -51,3 +52,35 @@ class Flatten(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, …) → (N, product of the rest)."""
         return F.flatten(x)
+
+
+class Embedding(Module):
+    """A table of vectors, one for each index; normal initial values, as in PyTorch.
+
+    Args:
+        num_embeddings: how many vectors.
+        embedding_dim: how long each is.
+
+    Attributes:
+        weight: (num_embeddings, embedding_dim).
+    """
+
+    def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
+        super().__init__()
+        if min(num_embeddings, embedding_dim) < 1:
+            raise ArgumentError(
+                "Embedding: num_embeddings and embedding_dim must be positive, "
+                f"got num_embeddings={num_embeddings}, embedding_dim={embedding_dim}"
+            )
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.weight = Parameter(zeros((num_embeddings, embedding_dim)))
+        init.normal_(self.weight)
+
+    def forward(self, indices: Any) -> Tensor:
+        """Integers (…) → (…, embedding_dim)."""
+        return F.embedding(indices, self.weight)
+
+    def extra_repr(self) -> str:
+        """The size of the table."""
+        return f"{self.num_embeddings}, {self.embedding_dim}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dlcore import functional as F
-from dlcore.nn.module import Module
+from dlcore.nn.module import Buffer, Module
 from dlcore.tensor import Tensor
 
 
@@ -18,11 +18,60 @@ class _Loss(Module):
 
 
 class CrossEntropyLoss(_Loss):
-    """`F.cross_entropy`: many classes, one label each, from logits."""
+    """`F.cross_entropy`: many classes, one label (or a probability for each), from logits.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        weight: (C,), what each class counts; a buffer, which moves along with `to` and is not learned.
+        ignore_index: rows of this label count nothing; None for no such label.
+        label_smoothing: the share of each row's probability that is spread evenly over all classes.
+    """
+
+    def __init__(
+        self,
+        reduction: str = "mean",
+        *,
+        weight: Any = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(reduction)
+        self.weight = None if weight is None else Buffer(weight)
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
 
     def forward(self, x: Tensor, target: Any) -> Tensor:
-        """Logits (N, C) and class indices (N,) → a scalar, or (N,) for reduction="none"."""
-        return F.cross_entropy(x, target, self.reduction)
+        """Logits (N, C) and class indices (N,) or probabilities (N, C) → a scalar, or (N,) for reduction="none"."""
+        return F.cross_entropy(
+            *(x, target, self.reduction),
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class NLLLoss(_Loss):
+    """`F.nll_loss`: many classes, one label each, from log-probabilities."""
+
+    def forward(self, x: Tensor, target: Any) -> Tensor:
+        """Log-probabilities (N, C) and class indices (N,) → a scalar, or (N,) for reduction="none"."""
+        return F.nll_loss(x, target, self.reduction)
+
+
+class KLDivLoss(_Loss):
+    """`F.kl_div`: how far log-probabilities are from probabilities; reduction="batchmean" is the divergence itself."""
+
+    def forward(self, x: Tensor, target: Any) -> Tensor:
+        """Log-probabilities and probabilities of one shape → a scalar, or that shape for reduction="none"."""
+        return F.kl_div(x, target, self.reduction)
+
+
+class BCELoss(_Loss):
+    """`F.binary_cross_entropy`: yes or no, or many labels at once, from probabilities."""
+
+    def forward(self, x: Tensor, target: Any) -> Tensor:
+        """Two tensors of probabilities of one shape → a scalar, or that shape for reduction="none"."""
+        return F.binary_cross_entropy(x, target, self.reduction)
 
 
 class BCEWithLogitsLoss(_Loss):
@@ -39,3 +88,28 @@ class MSELoss(_Loss):
     def forward(self, x: Tensor, target: Any) -> Tensor:
         """Two tensors of one shape → a scalar, or that shape for reduction="none"."""
         return F.mse_loss(x, target, self.reduction)
+
+
+class L1Loss(_Loss):
+    """`F.l1_loss`: real values, less drawn to outliers than the squared error."""
+
+    def forward(self, x: Tensor, target: Any) -> Tensor:
+        """Two tensors of one shape → a scalar, or that shape for reduction="none"."""
+        return F.l1_loss(x, target, self.reduction)
+
+
+class HuberLoss(_Loss):
+    """`F.huber_loss`: squared for differences up to delta, linear beyond.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+        delta: where the one becomes the other.
+    """
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction)
+        self.delta = delta
+
+    def forward(self, x: Tensor, target: Any) -> Tensor:
+        """Two tensors of one shape → a scalar, or that shape for reduction="none"."""
+        return F.huber_loss(x, target, self.reduction, self.delta)

@@ -15,12 +15,16 @@ from dlcore import backend
 from dlcore.autograd import no_grad
 from dlcore.backend import Backend
 from dlcore.creation import zeros
+from dlcore.nn.hooks import Hook, HookHandle, Hooks
 from dlcore.nn.summary import Row, Summary
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError, StateDictError
 from kernels.types import Array
 
 Self = TypeVar("Self", bound="Module")
+
+#: What PyTorch's batch norm keeps besides: a count that nothing here needs.
+_PYTORCH_ONLY = "num_batches_tracked"
 
 _observer: ContextVar[Callable[["Module", Tensor], None] | None] = ContextVar("dlcore_observer", default=None)
 
@@ -37,6 +41,16 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
         super().__init__(data, requires_grad)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Parameter":
+        """Freeze it (False): it gets no gradient any more, so optimizers leave it alone; or let it learn again.
+
+        The gradient that it may have already is forgotten.
+        """
+        self.requires_grad = requires_grad
+        if not requires_grad:
+            self.grad = None
+        return self
 
 
 class Buffer(Tensor):
@@ -59,18 +73,66 @@ class Module:
     """
 
     training: bool = True
+    _hooks: Hooks | None = None
 
     def forward(self, *inputs: Any) -> Any:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
     def __call__(self, *inputs: Any) -> Any:
-        """Run `forward`."""
-        output = self.forward(*inputs)
+        """Run `forward`, and the hooks."""
+        output = self._hooks.run(self, inputs) if self._hooks else self.forward(*inputs)
         observer = _observer.get()
         if observer is not None:
             observer(self, output)
         return output
+
+    # ---- hooks ------------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(self, hook: Hook) -> HookHandle:
+        """Call hook(module, inputs) before each `forward`; what it returns, if not None, are the inputs instead.
+
+        Args:
+            hook: takes this module and the tuple of its inputs; returns None, one input, or a tuple of inputs.
+
+        Returns:
+            A handle; its `remove()` ends it.
+        """
+        return HookHandle(self._own_hooks().before, hook)
+
+    def register_forward_hook(self, hook: Hook) -> HookHandle:
+        """Call hook(module, inputs, output) after each `forward`; what it returns, if not None, is the output instead.
+
+        Returns:
+            A handle; its `remove()` ends it.
+        """
+        return HookHandle(self._own_hooks().after, hook)
+
+    def register_full_backward_hook(self, hook: Hook) -> HookHandle:
+        """Call hook(module, grad_input, grad_output) once the gradient of this module's input is known.
+
+        Args:
+            hook: takes this module and two tuples of Tensors: the gradient of the input (None for an input that
+                requires none), and the gradient of the output. What it returns, if not None, replaces `grad_input`.
+
+        Returns:
+            A handle; its `remove()` ends it.
+
+        Raises:
+            ArgumentError: when called, more than one of the module's inputs requires a gradient, or its output is no
+                Tensor.
+        """
+        return HookHandle(self._own_hooks().backward, hook)
+
+    def _own_hooks(self) -> Hooks:
+        if self._hooks is None:
+            self._hooks = Hooks()
+        return self._hooks
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether a hook is registered on this very module."""
+        return bool(self._hooks)
 
     # ---- parts ------------------------------------------------------------------------------------------------------
 
@@ -79,7 +141,7 @@ class Module:
         if any(isinstance(part, (Module, Parameter)) for part in parts):
             raise ArgumentError(
                 f"{type(self).__name__}.{name}: parts in a {type(value).__name__} are not found by parameters() and "
-                "train(); use nn.Sequential, or an attribute for each"
+                "train(); use nn.Sequential, nn.ModuleList or nn.ModuleDict"
             )
         super().__setattr__(name, value)
 
@@ -125,13 +187,16 @@ class Module:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Copy arrays of any backend into the parameters and buffers of the same names.
 
+        Names that end with "num_batches_tracked", in files of PyTorch's networks, are passed over.
+
         Raises:
             StateDictError: names are missing or unexpected, or shapes differ; all of them are listed, and nothing is
                 loaded.
         """
         own = dict(self.named_state())
         problems = [f"missing {name} {tensor.shape}" for name, tensor in own.items() if name not in state]
-        problems += [f"unexpected {name} {np.shape(state[name])}" for name in state if name not in own]
+        unexpected = [name for name in state if not (name in own or name.rpartition(".")[2] == _PYTORCH_ONLY)]
+        problems += [f"unexpected {name} {np.shape(state[name])}" for name in unexpected]
         problems += [
             f"{name} has shape {np.shape(state[name])} where the network has {tensor.shape}"
             for name, tensor in own.items()
@@ -153,6 +218,15 @@ class Module:
     def eval(self: Self) -> Self:
         """Evaluation mode: the output depends on the input and the parameters alone."""
         return self.train(False)
+
+    def requires_grad_(self: Self, requires_grad: bool = True) -> Self:
+        """Freeze all parameters (False), or let them learn again; see `Parameter.requires_grad_`.
+
+        Batch norm's running statistics are no parameters: `eval()` holds those.
+        """
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
 
     def zero_grad(self) -> None:
         """Forget every parameter's gradient."""

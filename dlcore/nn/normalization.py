@@ -114,3 +114,84 @@ class LayerNorm(Module):
     def extra_repr(self) -> str:
         """The arguments."""
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class GroupNorm(Module):
+    """Group normalization: each sample's groups of channels to mean 0 and variance 1, then scaled and shifted.
+
+    Args:
+        num_groups: divides `num_channels`.
+        num_channels: C of the input (N, C, …).
+        eps: added to the variance.
+        affine: whether there are a weight and a bias for each channel.
+
+    Attributes:
+        weight: (C,), ones at first; None without `affine`.
+        bias: (C,), zeros at first; None without `affine`.
+
+    Source: Wu and He, arXiv:1803.08494.
+    """
+
+    def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__()
+        if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
+            raise ArgumentError(
+                "GroupNorm: num_channels must be a positive multiple of num_groups, "
+                f"got num_groups={num_groups}, num_channels={num_channels}"
+            )
+        self.num_groups = num_groups
+        self.num_channels = num_channels
+        self.eps = eps
+        self.affine = affine
+        self.weight = Parameter(ones(num_channels)) if affine else None
+        self.bias = Parameter(zeros(num_channels)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_channels, …) → the same shape."""
+        _check_channels(self, x, self.num_channels)
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+
+
+class InstanceNorm2d(Module):
+    """Instance normalization of images (N, C, H, W): each channel of each image to mean 0 and variance 1.
+
+    It keeps no running statistics: training and evaluation are the same.
+
+    Args:
+        num_features: C.
+        eps: added to the variance.
+        affine: whether there are a weight and a bias for each channel.
+
+    Attributes:
+        weight: (C,), ones at first; None without `affine`.
+        bias: (C,), zeros at first; None without `affine`.
+
+    Source: Ulyanov, Vedaldi and Lempitsky, arXiv:1607.08022.
+    """
+
+    def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.affine = affine
+        self.weight = Parameter(ones(num_features)) if affine else None
+        self.bias = Parameter(zeros(num_features)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape."""
+        _check_channels(self, x, self.num_features, ndim=4)
+        return F.instance_norm(x, weight=self.weight, bias=self.bias, eps=self.eps)
+
+    def extra_repr(self) -> str:
+        """The arguments."""
+        return f"{self.num_features}, eps={self.eps}, affine={self.affine}"
+
+
+def _check_channels(layer: Module, x: Tensor, channels: int, ndim: int | None = None) -> None:
+    if x.ndim < 2 or x.ndim != (ndim or x.ndim) or x.shape[1] != channels:
+        axes = "(N, C, H, W)" if ndim == 4 else "(N, C, …)"
+        raise ShapeError(f"{type(layer).__name__}: expected {axes} with C = {channels}, got shape {x.shape}")

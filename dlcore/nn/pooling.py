@@ -92,6 +92,46 @@ class GlobalMaxPool2d(Module):
         return F.global_max_pool2d(x)
 
 
+class AdaptiveAvgPool2d(Module):
+    """The means of `output_size` parts of each image, of whatever size it is; see `F.adaptive_avg_pool2d`.
+
+    Args:
+        output_size: how many parts: an int or (rows, columns).
+    """
+
+    def __init__(self, output_size: Size) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, rows, columns)."""
+        return F.adaptive_avg_pool2d(x, self.output_size)
+
+    def extra_repr(self) -> str:
+        """How many parts."""
+        return f"{self.output_size}"
+
+
+class AdaptiveMaxPool2d(Module):
+    """The maxima of `output_size` parts of each image, of whatever size it is; see `F.adaptive_max_pool2d`.
+
+    Args:
+        output_size: how many parts: an int or (rows, columns).
+    """
+
+    def __init__(self, output_size: Size) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, C, rows, columns)."""
+        return F.adaptive_max_pool2d(x, self.output_size)
+
+    def extra_repr(self) -> str:
+        """How many parts."""
+        return f"{self.output_size}"
+
+
 def _window(kernel_size: Size, stride: Size | None, padding: Padding) -> str:
     text = f"{kernel_size}" + ("" if stride is None else f", stride={stride}")
     return text + ("" if padding == 0 else f", padding={padding!r}")

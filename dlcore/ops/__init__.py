@@ -8,6 +8,7 @@ from dlcore.ops.elementwise import (
     Abs,
     Clip,
     Cos,
+    Erf,
     Exp,
     Expm1,
     Floor,
@@ -26,8 +27,9 @@ from dlcore.ops.elementwise import (
     Where,
 )
 from dlcore.ops.linear import Linear, Matmul
-from dlcore.ops.loss import CrossEntropy
+from dlcore.ops.loss import CrossEntropy, check_labels
 from dlcore.ops.normalization import BatchNorm, BatchNormInference, LayerNorm
+from dlcore.ops.patches import Fold, Unfold
 from dlcore.ops.pooling import AvgPool2d, AvgPool2dSpread, MaxPool2d, MaxPool2dGather, MaxPool2dScatter
 from dlcore.ops.reduction import CumSum, LogSoftmax, Max, Softmax, Sum, normalize_axes
 from dlcore.ops.shape import (
@@ -64,9 +66,11 @@ __all__ = [
     "Dropout",
     "DropoutGrad",
     "Einsum",
+    "Erf",
     "Exp",
     "Expm1",
     "Floor",
+    "Fold",
     "GetItem",
     "LayerNorm",
     "Linear",
@@ -99,6 +103,8 @@ __all__ = [
     "SumTo",
     "Tanh",
     "Transfer",
+    "Unfold",
     "Where",
+    "check_labels",
     "normalize_axes",
 ]

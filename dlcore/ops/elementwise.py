@@ -3,6 +3,7 @@
 Where a derivative jumps its value is stated: ReLU has derivative 0 at 0.
 """
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import kernels
@@ -101,6 +102,18 @@ class Cos(Function):
     def backward(self, grad_output: "Tensor") -> "Tensor":
         (x,) = self.saved
         return -grad_output * Sin.apply(x)
+
+
+class Erf(Function):
+    """y = 2 / √π ∫₀ˣ exp(-t²) dt; dy/dx = 2 / √π · exp(-x²)."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return kernels.erf(x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        (x,) = self.saved
+        return grad_output * ((-x * x).exp() * (2.0 / math.sqrt(math.pi)))
 
 
 class Abs(Function):
@@ -213,7 +226,7 @@ class Clip(Function):
         xp = backend.of(x).xp
         y = x if low is None else pointwise(lambda x: xp.maximum(x, x.dtype.type(low)), x)
         y = y if high is None else pointwise(lambda y: xp.minimum(y, y.dtype.type(high)), y)
-        self.inside = pointwise(lambda x, y: x == y, x, y)
+        self.inside = xp.asarray(pointwise(lambda x, y: x == y, x, y))  # NumPy makes scalars of 0-d results
         return y
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -241,7 +254,7 @@ class Maximum(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         xp = backend.of(a if hasattr(a, "dtype") else b).xp
-        self.takes_a = broadcasting("maximum", lambda a, b: a >= b, a, b)
+        self.takes_a = xp.asarray(broadcasting("maximum", lambda a, b: a >= b, a, b))
         return broadcasting("maximum", xp.maximum, a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
@@ -253,7 +266,7 @@ class Minimum(Function):
 
     def forward(self, a: Any, b: Any) -> Array:
         xp = backend.of(a if hasattr(a, "dtype") else b).xp
-        self.takes_a = broadcasting("minimum", lambda a, b: a <= b, a, b)
+        self.takes_a = xp.asarray(broadcasting("minimum", lambda a, b: a <= b, a, b))
         return broadcasting("minimum", xp.minimum, a, b)
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:

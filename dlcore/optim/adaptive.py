@@ -1,12 +1,11 @@
 """Optimizers with a step size of its own for each number; chapter 6 of the book."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from dlcore.optim.optimizer import Optimizer, check_range
-from dlcore.tensor import Tensor
+from dlcore.optim.groups import Parameters, check_range
+from dlcore.optim.optimizer import Optimizer
 
 
 class AdaGrad(Optimizer):
@@ -17,9 +16,7 @@ class AdaGrad(Optimizer):
 
     slots = ("sum_of_squares",)
 
-    def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-2, weight_decay: float = 0.0, eps: float = 1e-10
-    ) -> None:
+    def __init__(self, parameters: Parameters, lr: float = 1e-2, weight_decay: float = 0.0, eps: float = 1e-10) -> None:
         super().__init__(parameters, lr, weight_decay)
         check_range("AdaGrad", eps=(eps, 0.0, None))
         self.eps = eps
@@ -35,6 +32,41 @@ class AdaGrad(Optimizer):
         return self.lr, self.eps
 
 
+class AdaDelta(Optimizer):
+    """h ← ρ h + (1 - ρ) g², d = g · √(u + ε) / √(h + ε), u ← ρ u + (1 - ρ) d², w ← w - lr · d.
+
+    The step has the unit of w, whatever that of the loss is: hence the learning rate of 1.
+
+    Source: Zeiler, arXiv:1212.5701, algorithm 1.
+    """
+
+    slots = ("mean_square", "mean_square_of_steps")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1.0,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay)
+        check_range("AdaDelta", rho=(rho, 0.0, 1.0), eps=(eps, 0.0, None))
+        self.rho = rho
+        self.eps = eps
+
+    @staticmethod
+    def formula(w: Any, g: Any, h: Any, u: Any, lr: Any, rest: Any, eps: Any) -> tuple[Any, Any, Any]:
+        """One step of one number, or of an array."""
+        h = h + rest * (g * g - h)
+        d = g * np.sqrt(u + eps) / np.sqrt(h + eps)
+        return w - lr * d, h, u + rest * (d * d - u)
+
+    def numbers(self, step: int) -> tuple[float, ...]:
+        """The learning rate, 1 - ρ and ε."""
+        return self.lr, 1 - self.rho, self.eps
+
+
 class RMSprop(Optimizer):
     """h ← alpha · h + (1 - alpha) · g², w ← w - lr · g / (√h + ε).
 
@@ -45,7 +77,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
@@ -79,7 +111,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -118,7 +150,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

@@ -1,6 +1,6 @@
 """What optimizers share: the parameters, the learning rate, weight decay, and the state kept per parameter."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -9,8 +9,9 @@ import numpy as np
 import kernels
 from dlcore import backend
 from dlcore.backend import Backend
+from dlcore.optim.groups import Parameters, make_groups
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError, StateDictError
+from kernels.errors import StateDictError
 from kernels.layout import same_order
 from kernels.types import Array
 
@@ -32,12 +33,19 @@ class Optimizer:
     may stand in it); elsewhere it is called with whole arrays. An optimizer that needs more overrides `update` instead.
 
     Args:
-        parameters: what to update: the network's `parameters()`.
-        lr: the learning rate; may be changed at any time.
+        parameters: what to update: the network's `parameters()`; or groups of them, as
+            [{"params": network.features.parameters(), "lr": 1e-4}, {"params": network.classifier.parameters()}], each
+            with a learning rate or weight decay of its own where it names one.
+        lr: the learning rate.
         weight_decay: adds weight_decay · w to the gradient of w (an L2 penalty of weight_decay / 2 · |w|²).
 
+    Attributes:
+        parameters: all of them, group after group.
+        param_groups: one dict for each group (there is one if none were given) of "params", "lr" and "weight_decay";
+            the numbers may be changed at any time.
+
     Raises:
-        ArgumentError: there are no parameters, or a number is out of its range.
+        ArgumentError: there are no parameters, one stands in two groups, or a number is out of its range.
     """
 
     #: formula(w, g, *kept, *numbers) → (w, *kept), where `kept` are the arrays of `slots`.
@@ -50,22 +58,38 @@ class Optimizer:
     #: The arrays kept for each parameter, zero at first.
     slots: tuple[str, ...] = ()
 
-    def __init__(self, parameters: Iterable[Tensor], lr: float, weight_decay: float = 0.0) -> None:
-        self.parameters = list(parameters)
-        self.lr = lr
-        self.weight_decay = weight_decay
+    def __init__(self, parameters: Parameters, lr: float, weight_decay: float = 0.0) -> None:
+        self.param_groups = make_groups(type(self).__name__, parameters, {"lr": lr, "weight_decay": weight_decay})
+        self._group = self.param_groups[0]
+        self.parameters: list[Tensor] = [parameter for group in self.param_groups for parameter in group["params"]]
         self.steps = [0] * len(self.parameters)  # per parameter: one may go without a gradient at first
         self._state: list[dict[str, Array]] = [{} for _ in self.parameters]
-        name = type(self).__name__
-        if not self.parameters:
-            raise ArgumentError(f"{name}: expected at least one parameter, got none; pass network.parameters()")
-        for number, parameter in enumerate(self.parameters):
-            if not isinstance(parameter, Tensor) or not parameter.is_leaf:
-                given = type(parameter).__name__
-                raise ArgumentError(
-                    f"{name}: parameter {number} must be a leaf Tensor, got {given}; pass network.parameters()"
-                )
-        check_range(name, lr=(lr, 0.0, None), weight_decay=(weight_decay, 0.0, None))
+
+    @property
+    def lr(self) -> float:
+        """The learning rate: of the first group; within `numbers` and `update`, of the parameter's own.
+
+        Setting it sets that of every group, and is where schedules that are made afterwards start from.
+        """
+        rate: float = self._group["lr"]
+        return rate
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        for group in self.param_groups:
+            group["lr"] = value
+            group.pop("initial_lr", None)
+
+    @property
+    def weight_decay(self) -> float:
+        """The weight decay, with groups as for `lr`."""
+        decay: float = self._group["weight_decay"]
+        return decay
+
+    @weight_decay.setter
+    def weight_decay(self, value: float) -> None:
+        for group in self.param_groups:
+            group["weight_decay"] = value
 
     def numbers(self, step: int) -> tuple[float, ...]:
         """What the formula takes behind the arrays, at step number `step` (from 1) of a parameter."""
@@ -73,9 +97,22 @@ class Optimizer:
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
+        first = 0
+        try:
+            for group in self.param_groups:
+                self._group = group
+                last = first + len(group["params"])
+                self._step_group(range(first, last))
+                first = last
+        finally:
+            self._group = self.param_groups[0]
+
+    def _step_group(self, numbers: range) -> None:
+        """Update the parameters of these numbers, which are the present group's."""
         is_formula = type(self).update is Optimizer.update
         together: dict[Backend, list[tuple[int, list[Array]]]] = {}
-        for number, (parameter, state) in enumerate(zip(self.parameters, self._state, strict=True)):
+        for number in numbers:
+            parameter, state = self.parameters[number], self._state[number]
             if parameter.grad is None:
                 continue
             self.steps[number] += 1
@@ -93,9 +130,9 @@ class Optimizer:
         for owner, parameters in together.items():
             with owner.active_device():
                 self._run_formula(parameters)
-        for parameter in self.parameters:
-            if parameter.grad is not None:
-                parameter.version.changed()
+        for number in numbers:
+            if self.parameters[number].grad is not None:
+                self.parameters[number].version.changed()
 
     def _run_formula(self, parameters: list[tuple[int, list[Array]]]) -> None:
         """The formula, for parameters of one backend: the number of the step, and the arrays."""
@@ -125,19 +162,23 @@ class Optimizer:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs to go on: learning rate, and each parameter's step count and (live) arrays."""
-        return {"lr": self.lr, "steps": list(self.steps), "state": [dict(state) for state in self._state]}
+        """What a later run needs to go on: learning rates, and each parameter's step count and (live) arrays."""
+        rates = [group["lr"] for group in self.param_groups]
+        return {"lr": rates, "steps": list(self.steps), "state": [dict(state) for state in self._state]}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`, with arrays of any backend.
 
         Raises:
-            StateDictError: an entry is missing, or the number of parameters or the shapes differ; nothing is loaded.
+            StateDictError: an entry is missing, or the groups, the number of parameters or the shapes differ; nothing
+                is loaded.
         """
         name = type(self).__name__
         if missing := {"lr", "steps", "state"} - set(saved):
             raise StateDictError(f"{name}: the saved state has no {', '.join(sorted(missing))}")
-        states, steps = saved["state"], saved["steps"]
+        rates, states, steps = saved["lr"], saved["state"], saved["steps"]
+        if len(rates) != len(self.param_groups):
+            raise StateDictError(f"{name}: the saved state is of {len(rates)} groups, not {len(self.param_groups)}")
         if not len(states) == len(steps) == len(self.parameters):
             raise StateDictError(f"{name}: the saved state is of {len(states)} parameters, not {len(self.parameters)}")
         for number, (state, parameter) in enumerate(zip(states, self.parameters, strict=True)):
@@ -147,7 +188,9 @@ class Optimizer:
                     f"{name}: parameter {number} of shape {parameter.shape} keeps {self.slots}, but the saved state "
                     f"has {found}"
                 )
-        self.lr, self.steps = saved["lr"], list(steps)
+        for group, rate in zip(self.param_groups, rates, strict=True):
+            group["lr"] = rate
+        self.steps = list(steps)
         self._state = [
             {slot: parameter.backend.asarray(array).copy() for slot, array in state.items()}
             for state, parameter in zip(states, self.parameters, strict=True)
@@ -170,12 +213,3 @@ def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:
         moved: Array = owner.xp.empty_like(w)
         moved[...] = owner.asarray(kept)
     return moved
-
-
-def check_range(name: str, **arguments: tuple[Any, float, float | None]) -> None:
-    """Each argument is (value, least, bound): least ≤ value < bound."""
-    for argument, (value, least, bound) in arguments.items():
-        is_number = isinstance(value, (int, float, np.integer, np.floating))
-        if not (is_number and value >= least and (bound is None or value < bound)):
-            expected = f"at least {least}" + ("" if bound is None else f" and below {bound}")
-            raise ArgumentError(f"{name}: {argument} must be a number {expected}, got {value!r}")

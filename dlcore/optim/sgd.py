@@ -1,10 +1,9 @@
 """Gradient descent, and the same with a memory of its direction; chapter 6 of the book."""
 
-from collections.abc import Iterable
 from typing import Any
 
-from dlcore.optim.optimizer import Optimizer, check_range
-from dlcore.tensor import Tensor
+from dlcore.optim.groups import Parameters, check_range
+from dlcore.optim.optimizer import Optimizer
 from kernels.errors import ArgumentError
 
 
@@ -26,7 +25,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Tensor],
+        parameters: Parameters,
         lr: float = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -72,7 +71,7 @@ class Momentum(SGD):
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.9, weight_decay: float = 0.0
+        self, parameters: Parameters, lr: float = 1e-2, momentum: float = 0.9, weight_decay: float = 0.0
     ) -> None:
         super().__init__(parameters, lr, momentum, weight_decay=weight_decay)
 
@@ -84,6 +83,6 @@ class Nesterov(SGD):
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], lr: float = 1e-2, momentum: float = 0.9, weight_decay: float = 0.0
+        self, parameters: Parameters, lr: float = 1e-2, momentum: float = 0.9, weight_decay: float = 0.0
     ) -> None:
         super().__init__(parameters, lr, momentum, weight_decay=weight_decay, nesterov=True)

@@ -4,7 +4,7 @@ Names, signatures and results are those of `kernels`, which validates; here ever
 take any strides and work on the channels-last block inside. Importing this package loads Numba.
 """
 
-from kernels.cpu.activation import relu, relu_grad
+from kernels.cpu.activation import erf, relu, relu_grad
 from kernels.cpu.average_pooling import avg_pool2d, avg_pool2d_grad
 from kernels.cpu.batch_norm import batch_norm, batch_norm_grad, batch_norm_inference
 from kernels.cpu.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
@@ -28,6 +28,7 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "dropout_grad",
+    "erf",
     "im2col",
     "layer_norm",
     "layer_norm_grad",

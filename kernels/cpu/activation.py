@@ -1,4 +1,6 @@
-"""Rectification and its gradient: one pass over memory, in whatever order it lies."""
+"""Rectification, its gradient, and the error function: one pass over memory, in whatever order it lies."""
+
+import math
 
 from kernels import layout
 from kernels.cpu import memory
@@ -26,6 +28,14 @@ def relu_grad(grad_output: Array, y: Array) -> Array:
     return _shaped(dx, y)
 
 
+def erf(x: Array) -> Array:
+    """2 / √π ∫₀ˣ exp(-t²) dt, element by element. Reads x once, writes y once."""
+    block = _block(x)
+    y = memory.empty_like(block)
+    _erf(-(-block.size // _CHUNK), block.reshape(-1), y.reshape(-1))
+    return _shaped(y, x)
+
+
 def _block(x: Array) -> Array:
     return channels_last(x) if x.ndim == 4 else compact(x)
 
@@ -50,3 +60,10 @@ def _relu_grad(dy: Array, y: Array, dx: Array, row: int) -> None:
     target = dx[row * _CHUNK : (row + 1) * _CHUNK]
     for i in range(len(target)):
         target[i] = gradient[i] if value[i] > zero else zero
+
+
+@row_kernel
+def _erf(x: Array, y: Array, row: int) -> None:
+    source, target = x[row * _CHUNK : (row + 1) * _CHUNK], y[row * _CHUNK : (row + 1) * _CHUNK]
+    for i in range(len(target)):
+        target[i] = math.erf(source[i])

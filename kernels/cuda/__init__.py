@@ -5,7 +5,7 @@ take any strides and work on the channels-last block inside. Importing this pack
 array module is that of the arrays that come in.
 """
 
-from kernels.cuda.activation import relu, relu_grad
+from kernels.cuda.activation import erf, relu, relu_grad
 from kernels.cuda.average_pooling import avg_pool2d, avg_pool2d_grad
 from kernels.cuda.convolution import conv2d, conv2d_input_grad, conv2d_weight_grad
 from kernels.cuda.cross_entropy import softmax_cross_entropy, softmax_cross_entropy_grad
@@ -28,6 +28,7 @@ __all__ = [
     "conv2d_weight_grad",
     "dropout",
     "dropout_grad",
+    "erf",
     "im2col",
     "layer_norm",
     "layer_norm_grad",

@@ -1,7 +1,7 @@
-// Rectification and its gradient over a flat block of memory. A thread takes VECTOR neighbours; where they do not fill
+// Rectification, its gradient, and the error function over a flat block of memory. A thread takes VECTOR neighbours; where they do not fill
 // 16 bytes it takes one, so there is no ragged end.
 //
-// Both only move memory. With 256 threads a block and some ten registers, 8 blocks fill an SM: 2048 loads of 16 bytes
+// All only move memory. With 256 threads a block and some ten registers, 8 blocks fill an SM: 2048 loads of 16 bytes
 // are under way, which is what it takes to hide the latency of memory.
 
 extern "C" __global__ void relu(const T* __restrict__ x, T* __restrict__ y, long long packs) {
@@ -26,4 +26,14 @@ extern "C" __global__ void relu_grad(
         if (!(load(value.element, k) > 0)) store(gradient.element, k, 0);
     }
     store_pack(dx, i, gradient);
+}
+
+// Not called erf, which is the name of the function that computes it.
+extern "C" __global__ void error_function(const T* __restrict__ x, T* __restrict__ y, long long packs) {
+    long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= packs) return;
+    Pack pack = load_pack(x, i);
+#pragma unroll
+    for (int k = 0; k < VECTOR; ++k) store(pack.element, k, erf(load(pack.element, k)));
+    store_pack(y, i, pack);
 }

@@ -1,4 +1,4 @@
-"""Rectification and its gradient: one pass over memory, in whatever order it lies."""
+"""Rectification, its gradient, and the error function: one pass over memory, in whatever order it lies."""
 
 from typing import Any
 
@@ -18,6 +18,11 @@ def relu(x: Array) -> Array:
 def relu_grad(grad_output: Array, y: Array) -> Array:
     """The gradient where y > 0, else 0. Reads both once, writes dx once."""
     return _elementwise("relu_grad", grad_output, y)
+
+
+def erf(x: Array) -> Array:
+    """2 / √π ∫₀ˣ exp(-t²) dt, element by element. Reads x once, writes y once."""
+    return _elementwise("error_function", x)
 
 
 def _elementwise(kernel: str, *given: Array) -> Array:

@@ -75,7 +75,7 @@ def test_shapes_are_those_of_the_data():
     ("arguments", "message"),
     [
         ("warmup", "'MODEL'"),
-        ("warmup nothing", "model: expected one of perceptron, mlp, simple-convnet, deep-convnet, got 'nothing'"),
+        ("warmup nothing", "resnet-18, resnet-34, got 'nothing'"),
         ("warmup mlp --data imagenet", "data: expected one of digits, mnist, got 'imagenet'"),
         ("warmup mlp --optimizer magic", "optimizer: expected one of sgd,"),
         ("warmup mlp --batch-size 0", "'--batch-size'"),

@@ -10,6 +10,7 @@ from kernels.cpu import activation
 from kernels.types import Array
 from tests.kernels.half import HALVES, half_type
 from tests.kernels.strategies import arrange
+from tests.tolerances import assert_close
 
 SHAPES = [(), (0,), (7,), (3, 5), (2, 3, 4), (2, 3, 4, 5), (0, 3, 2, 2), (2, 2, 2, 2, 2), (5, 260)]
 
@@ -30,6 +31,15 @@ def test_equals_loops(backend: Backend, shape: tuple[int, ...], dtype: str, arra
     np.testing.assert_array_equal(to_numpy(grad_input), reference.relu_grad(gradient, reference.relu(x)))
     assert y.dtype == grad_input.dtype == np.dtype(dtype)
     assert y.shape == grad_input.shape == shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_error_function_equals_loops(backend: Backend, shape: tuple[int, ...], dtype: str) -> None:
+    x = 3 * values(shape, dtype)
+    y = kernels.erf(backend.asarray(x))
+    assert_close(to_numpy(y), reference.erf(x), "erf")
+    assert (y.dtype, y.shape) == (np.dtype(dtype), shape)
 
 
 @pytest.mark.parametrize("name", HALVES)

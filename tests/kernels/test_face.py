@@ -70,6 +70,7 @@ def calls(backend: Backend) -> dict[str, Callable[[Any], Any]]:
         "kept by dropout": lambda k: k.dropout(x, 0.5, key=1)[1],
         "dropout_grad": lambda k: k.dropout_grad(x, kept, 0.5),
         "relu": lambda k: k.relu(x),
+        "erf": lambda k: k.erf(x),
         "relu_grad": lambda k: k.relu_grad(y, y),
     }
 

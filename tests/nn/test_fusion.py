@@ -64,6 +64,20 @@ def test_a_layer_with_a_forward_of_its_own_is_asked(backend: Any) -> None:
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("hooked", [0, 1, 2])
+def test_a_layer_with_hooks_is_asked(hooked: int) -> None:
+    layers: list[nn.Module] = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 1)]
+    network, seen = nn.Sequential(*layers), []
+    handle = layers[hooked].register_forward_hook(lambda module, inputs, output: seen.append(output.numpy()))
+    x = dl.randn(1, 1, 5, 5)
+    y = network(x)
+    assert len(seen) == 1
+    handle.remove()
+    np.testing.assert_array_equal(network(x).numpy(), y.numpy())
+    np.testing.assert_array_equal(seen[0], network[: hooked + 1](x).numpy())
+    assert len(list(fused(layers))) == 2
+
+
 def test_a_summary_still_shows_every_layer(backend: Any) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2))
     assert [row.layer.partition("(")[0] for row in network.summary((1, 8, 8)).rows] == ["Conv2d", "ReLU", "MaxPool2d"]

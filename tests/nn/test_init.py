@@ -27,6 +27,8 @@ SHAPE = (64, 8, 5, 5)
         (init.he_uniform_, np.sqrt(2 / 200), True),
         (lambda t: init.kaiming_uniform_(t, "linear"), 1 / np.sqrt(200), True),
         (init.kaiming_normal_, np.sqrt(2 / 200), False),
+        (init.lecun_normal_, np.sqrt(1 / 200), False),
+        (init.lecun_uniform_, np.sqrt(1 / 200), True),
     ],
 )
 def test_distributions(
@@ -50,7 +52,7 @@ def test_constants(backend: dl.backend.Backend, initialize: Callable[..., dl.Ten
 
 @pytest.mark.parametrize("shape", [(2,), ()])
 def test_fans_need_two_axes(backend: dl.backend.Backend, shape: tuple[int, ...]) -> None:
-    for initialize in (init.xavier_normal_, init.xavier_uniform_, init.he_normal_, init.he_uniform_):
+    for initialize in (init.xavier_normal_, init.xavier_uniform_, init.he_normal_, init.he_uniform_, init.orthogonal_):
         with pytest.raises(dl.ShapeError, match=r"fan_in and fan_out need a weight of shape \(out, in, …\), got"):
             initialize(dl.zeros(shape))
     assert init.fans(dl.zeros((6, 4))) == (4, 6)
@@ -95,3 +97,27 @@ def test_initial_values_are_a_change_in_place(backend: dl.backend.Backend) -> No
     init.he_normal_(w)
     with pytest.raises(dl.GraphError, match="modified in place"):
         y.backward()
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 8), (8, 3), (4, 2, 3, 3), (40, 2, 3, 3)])
+def test_orthogonal(backend: dl.backend.Backend, shape: tuple[int, ...]) -> None:
+    tensor = dl.zeros(shape, "float64")
+    assert init.orthogonal_(tensor, gain=2.0) is tensor
+    matrix = tensor.numpy().reshape(shape[0], -1)
+    gram = matrix @ matrix.T if shape[0] <= matrix.shape[1] else matrix.T @ matrix
+    np.testing.assert_allclose(gram, 4.0 * np.eye(len(gram)), atol=1e-13)
+
+
+def test_orthogonal_values_lean_to_no_side(backend: dl.backend.Backend) -> None:
+    means = [init.orthogonal_(dl.zeros((3, 3))).numpy() for _ in range(200)]
+    assert abs(np.mean(means, axis=0)).max() < 5 * np.sqrt(1 / 3 / 200)
+
+
+def test_initial_values_can_be_left_out(backend: dl.backend.Backend) -> None:
+    with init.skipped():
+        layers = [nn.Linear(3, 2), nn.Conv2d(2, 2, 3), nn.Embedding(2, 2)]
+        init.orthogonal_(layers[0].weight)
+        init.ones_(layers[1].bias)
+    assert not any(layer.weight.numpy().any() for layer in layers)
+    assert layers[1].bias.numpy().all()
+    assert nn.Linear(3, 2).weight.numpy().all()

@@ -39,6 +39,26 @@ LAYERS: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[int, ...]]] = [
     ("LogSoftmax", (0,), {}, VECTORS),
     ("Flatten", (), {}, IMAGES),
     ("Identity", (), {}, VECTORS),
+    ("LeakyReLU", (0.2,), {}, VECTORS),
+    ("ELU", (0.7,), {}, VECTORS),
+    ("SELU", (), {}, VECTORS),
+    ("GELU", (), {}, VECTORS),
+    ("SiLU", (), {}, VECTORS),
+    ("Hardswish", (), {}, VECTORS),
+    ("Softplus", (), {}, VECTORS),
+    ("Conv1d", (4, 6, 3), {}, (2, 4, 7)),
+    ("Conv1d", (4, 6, 3, 2, 1, 2, 2, False), {}, (2, 4, 7)),
+    ("ConvTranspose1d", (4, 6, 3), {}, (2, 4, 5)),
+    ("ConvTranspose1d", (4, 6, 3, 3, 1, 2, 2, False, 2), {}, (2, 4, 5)),
+    ("ConvTranspose2d", (4, 6, 3), {}, IMAGES),
+    ("ConvTranspose2d", (4, 6, (3, 2), (2, 3), 1, (1, 2), 2, False, (1, 2)), {}, IMAGES),
+    ("GroupNorm", (2, 4), {}, IMAGES),
+    ("GroupNorm", (4, 4, 1e-3, False), {}, (2, 4, 5)),
+    ("InstanceNorm2d", (4,), {}, IMAGES),
+    ("InstanceNorm2d", (4, 1e-3), {"affine": True}, IMAGES),
+    ("AdaptiveAvgPool2d", (2,), {}, IMAGES),
+    ("AdaptiveAvgPool2d", ((7, 3),), {}, IMAGES),
+    ("AdaptiveMaxPool2d", ((3, 2),), {}, IMAGES),
 ]
 
 
@@ -104,6 +124,19 @@ def test_output_shapes(
         (lambda: nn.BatchNorm2d(4), "BatchNorm2d(4, eps=1e-05, momentum=0.1)"),
         (lambda: nn.Dropout(0.2), "Dropout(0.2)"),
         (lambda: nn.MSELoss("sum"), "MSELoss(reduction='sum')"),
+        (lambda: nn.LeakyReLU(), "LeakyReLU(negative_slope=0.01)"),
+        (lambda: nn.ELU(), "ELU(alpha=1.0)"),
+        (lambda: nn.Conv1d(4, 6, 3, padding="same"), "Conv1d(4, 6, kernel_size=(3,), padding='same')"),
+        (lambda: nn.ConvTranspose1d(4, 6, 3, bias=False), "ConvTranspose1d(4, 6, kernel_size=(3,), bias=False)"),
+        (
+            lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, dilation=3),
+            "ConvTranspose2d(4, 6, kernel_size=(3, 3), stride=2, padding=1, output_padding=1, groups=2, dilation=3)",
+        ),
+        (lambda: nn.GroupNorm(2, 4), "GroupNorm(2, 4, eps=1e-05, affine=True)"),
+        (lambda: nn.InstanceNorm2d(4), "InstanceNorm2d(4, eps=1e-05, affine=False)"),
+        (lambda: nn.AdaptiveAvgPool2d((2, 3)), "AdaptiveAvgPool2d((2, 3))"),
+        (lambda: nn.AdaptiveMaxPool2d(2), "AdaptiveMaxPool2d(2)"),
+        (lambda: nn.Embedding(10, 3), "Embedding(10, 3)"),
     ],
 )
 def test_repr(backend: dl.backend.Backend, layer: Callable[[], nn.Module], text: str) -> None:
@@ -123,6 +156,13 @@ def test_repr(backend: dl.backend.Backend, layer: Callable[[], nn.Module], text:
         (lambda: nn.BatchNorm1d(4)(dl.ones((2, 5))), dl.ShapeError, r"BatchNorm1d: expected \(N, C\) or .* with C = 4"),
         (lambda: nn.BatchNorm2d(4)(dl.ones((2, 4))), dl.ShapeError, r"\(N, C, H, W\) with .*, got shape \(2, 4\)"),
         (lambda: nn.Dropout(1.5), dl.ArgumentError, "Dropout: p must be a probability from 0 to 1, got 1.5"),
+        (lambda: nn.Conv1d(4, 6, 3, groups=3), dl.ArgumentError, "Conv1d: .* multiples of groups, got in_channels=4"),
+        (lambda: nn.Conv1d(4, 6, 0), dl.ArgumentError, "Conv1d: kernel_size must be"),
+        (lambda: nn.ConvTranspose2d(4, 6, 3, groups=3), dl.ArgumentError, "ConvTranspose2d: .* multiples of groups"),
+        (lambda: nn.GroupNorm(3, 4), dl.ArgumentError, "GroupNorm: num_channels must be a positive multiple"),
+        (lambda: nn.GroupNorm(2, 4)(dl.ones((2, 6))), dl.ShapeError, r"GroupNorm: expected \(N, C, …\) with C = 4"),
+        (lambda: nn.InstanceNorm2d(4)(dl.ones((2, 4))), dl.ShapeError, r"InstanceNorm2d: expected \(N, C, H, W\)"),
+        (lambda: nn.Embedding(0, 3), dl.ArgumentError, "Embedding: num_embeddings and embedding_dim must be"),
         (lambda: nn.MSELoss("max")(dl.ones(1), dl.ones(1)), dl.ArgumentError, "mse_loss: reduction must be"),
     ],
 )  # fmt: skip
@@ -134,19 +174,45 @@ def test_errors(backend: dl.backend.Backend, call: Callable[[], Any], error: typ
 @pytest.mark.parametrize(
     ("loss", "function"),
     [
-        (nn.CrossEntropyLoss, dl.functional.cross_entropy),
-        (nn.BCEWithLogitsLoss, dl.functional.binary_cross_entropy_with_logits),
-        (nn.MSELoss, dl.functional.mse_loss),
+        (nn.CrossEntropyLoss, F.cross_entropy),
+        (nn.NLLLoss, F.nll_loss),
+        (nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits),
+        (nn.BCELoss, F.binary_cross_entropy),
+        (nn.KLDivLoss, F.kl_div),
+        (nn.MSELoss, F.mse_loss),
+        (nn.L1Loss, F.l1_loss),
+        (nn.HuberLoss, F.huber_loss),
     ],
 )
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_loss_modules_are_the_functions(
     backend: dl.backend.Backend, loss: Any, function: Callable[..., dl.Tensor], reduction: str
 ) -> None:
-    x = dl.randn(3, 4)
-    target = [0, 3, 1] if loss is nn.CrossEntropyLoss else dl.rand(3, 4)
+    x = dl.rand(3, 4)
+    target = [0, 3, 1] if loss in (nn.CrossEntropyLoss, nn.NLLLoss) else dl.rand(3, 4)
     np.testing.assert_array_equal(loss(reduction)(x, target).numpy(), function(x, target, reduction).numpy())
     np.testing.assert_array_equal(loss()(x, target).numpy(), function(x, target).numpy())
+
+
+def test_loss_modules_hand_on_their_options(backend: dl.backend.Backend) -> None:
+    x, labels, weight = dl.randn(3, 4), [0, 3, 1], [1.0, 2.0, 0.5, 3.0]
+    options: dict[str, Any] = {"ignore_index": 3, "label_smoothing": 0.1}
+    loss = nn.CrossEntropyLoss("sum", weight=weight, **options)
+    expected = F.cross_entropy(x, labels, "sum", weight=weight, **options)
+    np.testing.assert_array_equal(loss(x, labels).numpy(), expected.numpy())
+    assert loss.astype("float64").weight.dtype == "float64"
+    assert loss.parameters() == []
+    y = dl.randn(3, 4)
+    np.testing.assert_array_equal(nn.HuberLoss(delta=0.3)(x, y).numpy(), F.huber_loss(x, y, delta=0.3).numpy())
+
+
+def test_an_embedding_is_its_rows(backend: dl.backend.Backend) -> None:
+    layer = nn.Embedding(5, 3)
+    indices = dl.tensor([[4, 0], [4, 2]], dtype="int64")
+    y = layer(indices)
+    np.testing.assert_array_equal(y.numpy(), layer.weight.numpy()[indices.numpy()])
+    y.sum().backward()
+    assert layer.weight.grad.numpy()[:, 0].tolist() == [1.0, 0.0, 1.0, 0.0, 2.0]
 
 
 # ---- layers that behave differently in training ----------------------------------------------------------------------

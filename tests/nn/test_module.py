@@ -114,6 +114,13 @@ def test_a_mismatch_lists_all_and_loads_nothing(backend: dl.backend.Backend) -> 
         np.testing.assert_array_equal(dl.backend.to_numpy(array), before[name])
 
 
+def test_pytorchs_counts_of_batches_are_passed_over(backend: dl.backend.Backend) -> None:
+    layer = nn.Sequential(nn.BatchNorm1d(2))
+    layer.load_state_dict({**layer.state_dict(), "0.num_batches_tracked": np.array(7)})
+    with pytest.raises(dl.StateDictError, match=r"unexpected 0\.batches \(\)"):
+        layer.load_state_dict({**layer.state_dict(), "0.batches": np.array(7)})
+
+
 def test_copies_are_independent(backend: dl.backend.Backend) -> None:
     block = Block()
     twin = copy.deepcopy(block).eval()

@@ -185,6 +185,7 @@ CASES = [
     Case("expm1", ops.Expm1, lambda x: x.expm1(), [(2, 3)]),
     Case("sin", ops.Sin, lambda x: x.sin(), [(2, 3)]),
     Case("cos", ops.Cos, lambda x: x.cos(), [(2, 3)]),
+    Case("erf", ops.Erf, lambda x: x.erf(), [(2, 3)]),
     Case("abs", ops.Abs, lambda x: x.abs() * x, [(2, 3)]),
     Case("sign", ops.Sign, lambda x: x.sign() * x, [(2, 3)]),
     Case("floor", ops.Floor, lambda x: x.floor() * x, [(2, 3)], low=-1.9),
@@ -210,6 +211,9 @@ CASES = [
     ),
     Case("minimum-number", ops.Minimum, lambda b: dl.minimum(0.3, b), [(2, 3)], peer=lambda torch, b: b.clip(max=0.3)),
     Case("elementwise-0d", ops.Exp, lambda x: x.exp() * x.tanh() * x.sigmoid() * (x * x).sqrt() * x**2, [()]),
+    Case("clip-0d", ops.Clip, lambda x: x.clip(-3.0, 3.0) ** 2, [()]),
+    Case("maximum-0d", ops.Maximum, lambda a, b: dl.maximum(a, b - 1.0) * a, [(), ()], peer=None),
+    Case("minimum-0d", ops.Minimum, lambda a, b: dl.minimum(a, b - 1.0) * a, [(), ()], peer=None),
     # reductions
     Case("sum", ops.Sum, lambda x: x.sum(), [(2, 3)]),
     Case("sum-axis", ops.Sum, lambda x: x.sum(axis=1), [(2, 3, 2)]),

@@ -9,10 +9,14 @@ import pytest
 
 import dlcore as dl
 from dlcore import ops
-from tests.ops.cases import CASES, Case
+from tests.ops.cases import CASES as OPERATION_CASES
+from tests.ops.cases import Case
+from tests.ops.functional_cases import FUNCTIONAL_CASES
 from tests.tolerances import assert_close
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+
+CASES = [*OPERATION_CASES, *FUNCTIONAL_CASES]
 
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
@@ -124,7 +128,7 @@ def test_each_input_alone(backend: dl.backend.Backend, case: Case) -> None:
         agree([asked_alone.numpy(), alone.numpy()], [expected.numpy()] * 2)
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if issubclass(case.op, dl.Fused)], ids=str)
+@pytest.mark.parametrize("case", [case for case in OPERATION_CASES if issubclass(case.op, dl.Fused)], ids=str)
 def test_fused_is_its_composite(backend: dl.backend.Backend, case: Case) -> None:
     inputs = leaves(case.arrays())
     fused = case.function(*inputs)
