@@ -242,7 +242,7 @@ def images(*shape: int) -> dl.Tensor:
         (lambda: F.cross_entropy(images(2, 3), [0.0, 1.0]), dl.DTypeError, "labels must be integers"),
         (lambda: F.cross_entropy(images(2, 3), [0.0, 1.0], ignore_index=1), dl.DTypeError, "labels must be integers"),
         (lambda: F.cross_entropy(images(2, 3), images(2, 2)), dl.ShapeError, r"probabilities of x's shape \(N, C\)"),
-        (lambda: F.cross_entropy(images(2, 3), [[0, 1, 0]] * 2), dl.ShapeError, r"labels of shape \(N,\), got \(2, 3\) and \(2, 3\)"),
+        (lambda: F.cross_entropy(images(2, 3), [[0, 1, 0]] * 2), dl.ShapeError, r"labels of shape \(N,\), got"),
         (lambda: F.cross_entropy(images(2, 3), images(2, 3), ignore_index=1), dl.ArgumentError, "is for class indices"),
         (lambda: F.nll_loss(images(2, 3), [0, 3]), dl.DataError, r"labels\[1\] is 3"),
         (lambda: F.nll_loss(images(2, 3), [0, 1], "max"), dl.ArgumentError, "nll_loss: reduction must be"),
