@@ -5,10 +5,11 @@ launch. Every contender computes at one precision, in the memory layout that it 
 """
 
 import contextlib
+import functools
 import importlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,9 @@ def run(options: DeviceOptions) -> dict[str, Any]:
     seconds = 0.01 if options.quick else 0.1
     peers = _pytorch(options.precision)
     chosen = choose(cases.CASES, quick=options.quick, only=options.only)
+    if emulated:  # a part of each case: only whether everything runs is of interest
+        chosen = [replace(case.sample(), batch=1) for case in chosen]
+    batch = 2 if emulated else networks.BATCH
     names = [] if options.only else ["DeepConvNet"] if options.quick else list(networks.NETWORKS)
     before = backend.precision()
     backend.precision(options.precision)
@@ -80,13 +84,17 @@ def run(options: DeviceOptions) -> dict[str, Any]:
             clock = Clock(where)
             described = {**_describe(where, emulated), **machine.describe("cupy-cuda12x", "cupy-cuda13x", "torch")}
             limits = _Limits(where, clock, options.precision, emulated)
-            rows, failed = [], []
-            for case in options.track(chosen):
+            rows: list[Row] = []
+            failed: list[str] = []
+            tasks: list[tuple[str, Callable[[], Row]]] = [
+                *((str(case), functools.partial(limits.measured, case, peers, clock, seconds)) for case in chosen),
+                *((name, functools.partial(measure_step, name, batch, peers, clock, seconds)) for name in names),
+            ]
+            for what, measured in options.track(tasks):
                 try:
-                    rows.append(limits.row(case, measure(case, peers, clock, seconds)))
+                    rows.append(measured())
                 except Exception as error:  # one case must not take minutes of others with it
-                    failed.append(f"{case}: {type(error).__name__}: {error}")
-            rows += [measure_step(name, peers, clock, seconds) for name in options.track(names)]
+                    failed.append(f"{what}: {type(error).__name__}: {error}")
     finally:
         backend.precision(before)
     found = results.means(rows, lambda key: None)
@@ -159,9 +167,9 @@ def measure(case: Case, peers: Sequence[Contender], clock: Clock, seconds: float
     return {**taken, ON_CPU: timing.Timing(samples=on_cpu)}
 
 
-def measure_step(name: str, peers: Sequence[Contender], clock: Clock, seconds: float) -> Row:
+def measure_step(name: str, batch: int, peers: Sequence[Contender], clock: Clock, seconds: float) -> Row:
     """A whole training step: on the device, in PyTorch there, and on the CPU."""
-    x = networks.images(networks.BATCH)
+    x = networks.images(batch)
     backend.seed(0)
     calls = {OURS: networks.training_step(networks.NETWORKS[name](), x)}
     with backend.using("numpy"):
@@ -178,7 +186,7 @@ def measure_step(name: str, peers: Sequence[Contender], clock: Clock, seconds: f
     samples = clock.interleave(list(calls.values()), seconds)
     taken = {title: timing.Timing(samples=own) for title, own in zip(calls, samples, strict=True)}
     taken[ON_CPU] = timing.Timing(samples=cpu_samples)
-    return Row(name, STEP, name, "", taken, rate=f"{networks.BATCH / taken[OURS].minimum:,.0f} images/s")
+    return Row(name, STEP, name, "", taken, rate=f"{batch / taken[OURS].minimum:,.0f} images/s")
 
 
 class _Limits:
@@ -199,8 +207,9 @@ class _Limits:
     def _fastest(clock: Clock, call: Callable[[], object]) -> float:
         return min(clock.interleave([call], 0.05)[0])
 
-    def row(self, case: Case, taken: dict[str, timing.Timing]) -> Row:
+    def measured(self, case: Case, peers: Sequence[Contender], clock: Clock, seconds: float) -> Row:
         """The case's row, with its share of the ceiling."""
+        taken = measure(case, peers, clock, seconds)
         fastest = taken[OURS].minimum
         if case.operations:
             rate = case.operations / fastest

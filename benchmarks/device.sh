@@ -35,7 +35,7 @@ quick=()
 tests=(tests)
 if [ "$backend" = cupy-emulated ]; then
     quick=(--quick)
-    tests=(tests/kernels tests/ops)
+    tests=(tests/test_device.py)
 else
     nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee -a "$name.log"
 fi

@@ -62,7 +62,7 @@ def training_step(network: nn.Sequential, x: Array) -> Call:
     """One step of Adam with dlcore, as a user writes it."""
     network.train()
     optimizer = optim.Adam(network.parameters())
-    inputs, targets = dl.tensor(x), labels(len(x))
+    inputs, targets = dl.tensor(x), dl.tensor(labels(len(x)))
 
     def step() -> None:
         loss = F.cross_entropy(network(inputs), targets)

@@ -283,6 +283,8 @@ def images(*shape: int) -> dl.Tensor:
     ],
 )  # fmt: skip
 def test_errors(backend: dl.backend.Backend, call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    if error is dl.DataError and not backend.is_host:
+        pytest.skip("labels are not read on a device: that would wait for it")
     with pytest.raises(error, match=message):
         call()
 
