@@ -80,7 +80,7 @@ def run(options: DeviceOptions) -> dict[str, Any]:
     before = backend.precision()
     backend.precision(options.precision)
     try:
-        with timing.pinned_threads(options.threads, torch=bool(peers)), backend.using(where):
+        with timing.pinned_threads(options.threads, torch=bool(peers)), backend.using(where), where.active_device():
             clock = Clock(where)
             described = {**_describe(where, emulated), **machine.describe("cupy-cuda12x", "cupy-cuda13x", "torch")}
             limits = _Limits(where, clock, options.precision, emulated)

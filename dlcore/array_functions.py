@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from dlcore import backend, ops
+from dlcore import ops
 from dlcore.ops.shape import normalize_axis
 from dlcore.tensor import Operand, Tensor, as_array, asarray
 from kernels.errors import ArgumentError, ShapeError
@@ -173,11 +173,12 @@ def gather(x: Operand, indices: Operand, axis: int) -> Tensor:
             f"gather: indices must be integers with the {tensor.ndim} axes of x, got {index.dtype} of shape "
             f"{index.shape}"
         )
-    xp = backend.of(tensor.data).xp
-    places = [
-        index if a == along else xp.arange(n).reshape([n if b == a else 1 for b in range(tensor.ndim)])
-        for a, n in enumerate(tensor.shape)
-    ]
+    owner = tensor.backend
+    with owner.active_device():
+        places = [
+            index if a == along else owner.xp.arange(n).reshape([n if b == a else 1 for b in range(tensor.ndim)])
+            for a, n in enumerate(tensor.shape)
+        ]
     return tensor[tuple(places)]
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "seed",
     "synchronize",
     "to_numpy",
+    "total",
     "use",
     "using",
     "xp",
@@ -88,7 +89,8 @@ class Backend:
         if _is_cupy(x):
             owner = of(x)
             if owner is self:
-                return x if dtype is None else x.astype(dtype, copy=False)
+                with self.active_device():
+                    return x if dtype is None else x.astype(dtype, copy=False)
             if self.device is None:
                 return np.asarray(x.get(), dtype=dtype)
             # From one GPU to another CuPy copies contiguous memory only: a block of NHWC stays one.
@@ -252,8 +254,8 @@ def to_numpy(x: Any) -> npt.NDArray[Any]:
     return _NUMPY.asarray(getattr(x, "data", x) if hasattr(x, "requires_grad") else x)
 
 
-#: The modes of `precision`, and what CuPy calls them (`cupy._core.set_compute_type`).
-_PRECISIONS = {"highest": 1, "tf32": 5}
+#: The modes of `precision`, and what CuPy calls them.
+_PRECISIONS = {"highest": "COMPUTE_TYPE_DEFAULT", "tf32": "COMPUTE_TYPE_TF32"}
 _precision = "tf32" if os.environ.get("CUPY_TF32") == "1" else "highest"
 
 
@@ -278,9 +280,17 @@ def precision(choice: str | None = None) -> str:
 
 
 def _apply_precision() -> None:
-    import cupy
+    from cupy._core import _routines_linalg, set_compute_type
 
-    cupy._core.set_compute_type(np.float32, _PRECISIONS[_precision])
+    set_compute_type(np.float32, getattr(_routines_linalg, _PRECISIONS[_precision]))
+
+
+def total(x: Array, axis: int | tuple[int, ...] | None = None, keepdims: bool = False) -> Array:
+    """The sum over axes; of half precision, added in float32 (CuPy would add float16 in float16)."""
+    if x.dtype.itemsize == 2 and x.dtype.kind not in "iu":
+        return x.sum(axis=axis, dtype=np.float32, keepdims=keepdims).astype(x.dtype)
+    summed: Array = x.sum(axis=axis, keepdims=keepdims)
+    return summed
 
 
 def is_foreign(x: Any) -> bool:
@@ -297,7 +307,7 @@ def from_dlpack(x: Any) -> Array:
     kind, device = x.__dlpack_device__() if hasattr(x, "__dlpack__") else (_DLPACK_CUDA, 0)
     if kind == _DLPACK_CPU:
         return np.from_dlpack(x)
-    if kind != _DLPACK_CUDA:
+    if kind not in (_DLPACK_CUDA, _DLPACK_CUDA_MANAGED):
         raise DTypeError(
             f"from_dlpack: the array lies on a device of type {kind}, neither on the CPU nor on a CUDA GPU"
         )
@@ -308,7 +318,7 @@ def from_dlpack(x: Any) -> Array:
 
 
 #: Device types of the DLPack standard.
-_DLPACK_CPU, _DLPACK_CUDA = 1, 2
+_DLPACK_CPU, _DLPACK_CUDA, _DLPACK_CUDA_MANAGED = 1, 2, 13
 
 
 def synchronize() -> None:
@@ -371,10 +381,25 @@ def _why_no_cupy() -> str:
         if error.name == "cupy":
             return f"CuPy is not installed; install it with pip install {extras}"
         return f"CuPy is installed but does not load ({error}); reinstall it with pip install {extras}"
+    if reason := _why_no_compiler():
+        return f"CuPy is installed but {reason}; install {extras}, which bring them along"
     if not cupy.cuda.is_available():
         return (
             f"CuPy is installed but no CUDA device was found; it needs an NVIDIA GPU, its driver, and {extras} to match"
         )
+    return ""
+
+
+def _why_no_compiler() -> str:
+    """What CuPy lacks of CUDA's libraries, which its own package does not hold; "" if nothing."""
+    try:
+        from cupy_backends.cuda.libs import nvrtc
+    except ImportError:
+        return ""
+    try:
+        nvrtc.getVersion()
+    except Exception as error:
+        return f"does not find CUDA's compiler and libraries ({error})"
     return ""
 
 

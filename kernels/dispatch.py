@@ -45,7 +45,7 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
             '"direct" or "gemm".'
         )
     if on_gpu:
-        return _on_device(arrays)
+        return _on_device(operation, arrays)
     return _package("reference" if algorithm == "reference" else "cpu")
 
 
@@ -66,10 +66,14 @@ class _OnDevice:
         return on_device
 
 
-def _on_device(arrays: Mapping[str, Array | None]) -> Any:
+def _on_device(operation: str, arrays: Mapping[str, Array | None]) -> Any:
     import cupy
 
-    device: Any = next(array for array in arrays.values() if is_cupy(array)).device  # type: ignore[union-attr]
+    on: dict[str, Any] = {name: array.device for name, array in arrays.items() if array is not None}
+    device, *others = on.values()
+    if any(other.id != device.id for other in others):
+        given = ", ".join(f"{name} is on device {own.id}" for name, own in on.items())
+        raise BackendMismatchError(f"{operation}: {given}; bring the arrays to one device first.")
     return _package("cuda") if device.id == cupy.cuda.Device().id else _OnDevice(device)
 
 

@@ -192,6 +192,10 @@ def test_precision_is_one_switch(backend: dl.backend.Backend) -> None:
     assert dl.backend.precision() == "highest"
     try:
         assert dl.backend.precision("tf32") == "tf32"
+        if not backend.is_host:
+            from cupy import _core
+
+            assert _core.get_compute_type(np.float32) == _core._routines_linalg.COMPUTE_TYPE_TF32
         a, b = dl.rand(8, 8), dl.rand(8, 8)
         np.testing.assert_allclose((a @ b).numpy(), a.numpy() @ b.numpy(), rtol=2e-3)
     finally:
@@ -210,3 +214,16 @@ def test_the_trainer_and_the_loader_bring_batches_to_the_network(backend: dl.bac
         trainer.fit(data.DataLoader(data.ArrayDataset(images, labels), batch_size=10), epochs=1)
         assert 0.0 <= trainer.evaluate(data.ArrayDataset(images, labels))["accuracy"] <= 1.0
     assert network.backend is backend
+
+
+def test_training_evaluation_and_prediction_on_a_second_device(emulated: None) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.random((40, 1, 8, 8), dtype=np.float32), rng.integers(0, 3, 40)
+    with dl.backend.using("cupy:1"):
+        network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    trainer = dl.Trainer(network, optim.Adam(network.parameters()), metrics=["accuracy"])
+    trainer.fit(data.DataLoader(data.ArrayDataset(images, labels), batch_size=10), epochs=1)
+    found = trainer.evaluate(data.ArrayDataset(images, labels), metrics=["accuracy", "confusion_matrix"])
+    assert found["confusion_matrix"].sum() == 40
+    assert trainer.predict(images).shape == (40, 3)
+    assert network.backend.name == "cupy:1"

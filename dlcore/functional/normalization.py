@@ -50,8 +50,8 @@ def batch_norm(
             raise ShapeError(
                 f"batch_norm: x has {channels} channels (x.shape={x.shape}) but {name}.shape={given.shape}"
             )
-    weight = Tensor(x.backend.xp.ones(channels, x.dtype)) if weight is None else weight
-    bias = Tensor(x.backend.xp.zeros(channels, x.dtype)) if bias is None else bias
+    weight = _filled(x, channels, 1) if weight is None else weight
+    bias = _filled(x, channels, 0) if bias is None else bias
     if not training:
         if running_mean is None or running_var is None:
             raise ArgumentError("batch_norm: without training, running_mean and running_var are needed")
@@ -97,8 +97,8 @@ def layer_norm(
     for name, given in (("weight", weight), ("bias", bias)):
         if given is not None and given.shape != shape:
             raise ShapeError(f"layer_norm: {name} must have shape {shape}, got {given.shape}")
-    weight = Tensor(x.backend.xp.ones(shape, x.dtype)) if weight is None else weight
-    bias = Tensor(x.backend.xp.zeros(shape, x.dtype)) if bias is None else bias
+    weight = _filled(x, shape, 1) if weight is None else weight
+    bias = _filled(x, shape, 0) if bias is None else bias
     return ops.LayerNorm.apply(x, weight, bias, eps=eps)
 
 
@@ -138,3 +138,10 @@ def instance_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | Non
     Source: Ulyanov, Vedaldi and Lempitsky, arXiv:1607.08022.
     """
     return group_norm(x, x.shape[1] if x.ndim > 1 else 0, weight, bias, eps)
+
+
+def _filled(like: Tensor, shape: int | tuple[int, ...], value: float) -> Tensor:
+    """A constant beside a tensor: of its type, on its device."""
+    owner = like.backend
+    with owner.active_device():
+        return Tensor(owner.xp.full(shape, value, like.dtype))

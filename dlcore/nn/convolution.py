@@ -14,6 +14,7 @@ from dlcore.tensor import Tensor
 from kernels import layout
 from kernels.errors import ArgumentError
 from kernels.geometry import Padding, Size, pair
+from kernels.types import Array
 
 
 class Conv2d(Module):
@@ -65,7 +66,7 @@ class Conv2d(Module):
         self.algorithm = algorithm
         shape = (out_channels, in_channels // groups, *self.kernel_size)
         # Channels-last in memory, like its gradient: kernels pack it faster, and optimizers read both straight through.
-        self.weight = Parameter(layout.zeros(shape, np.float32, backend.xp))
+        self.weight = Parameter(channels_last_zeros(shape))
         bound = 1.0 / math.sqrt(init.fans(self.weight)[0])
         init.uniform_(self.weight, -bound, bound)
         self.bias = Parameter(zeros(out_channels)) if bias else None
@@ -161,3 +162,10 @@ def check_channels(name: str, in_channels: int, out_channels: int, groups: int) 
             f"{name}: in_channels and out_channels must be positive multiples of groups, "
             f"got in_channels={in_channels}, out_channels={out_channels}, groups={groups}"
         )
+
+
+def channels_last_zeros(shape: tuple[int, ...]) -> Array:
+    """Zeros on the active backend, whose memory holds the second axis innermost."""
+    here = backend.current()
+    with here.active_device():
+        return layout.zeros(shape, np.float32, here.xp)

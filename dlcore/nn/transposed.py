@@ -3,16 +3,12 @@
 import math
 from typing import Any
 
-import numpy as np
-
-from dlcore import backend
 from dlcore import functional as F
 from dlcore.creation import zeros
 from dlcore.nn import init
-from dlcore.nn.convolution import check_channels
+from dlcore.nn.convolution import channels_last_zeros, check_channels
 from dlcore.nn.module import Module, Parameter
 from dlcore.tensor import Tensor
-from kernels import layout
 from kernels.geometry import Size, pair
 
 
@@ -42,7 +38,7 @@ class _ConvTranspose(Module):
         self.groups = groups
         self.dilation = dilation
         shape = (in_channels, out_channels // groups, *kernel_size)
-        self.weight = Parameter(zeros(shape) if len(shape) == 3 else layout.zeros(shape, np.float32, backend.xp))
+        self.weight = Parameter(zeros(shape) if len(shape) == 3 else channels_last_zeros(shape))
         bound = 1.0 / math.sqrt(init.fans(self.weight)[0])
         init.uniform_(self.weight, -bound, bound)
         self.bias = Parameter(zeros(out_channels)) if bias else None

@@ -80,7 +80,7 @@ class Linear(Fused):
         return (
             kernels.matmul(rows, weight).reshape(x.shape) if needs_x else None,
             kernels.matmul(rows.T, _rows(x)) if needs_weight else None,
-            *(rows.sum(axis=0) if needed else None for needed in needs_bias),
+            *(backend.total(rows, axis=0) if needed else None for needed in needs_bias),
         )
 
     def composite(self, x: "Tensor", weight: "Tensor", bias: "Tensor | None" = None) -> "Tensor":  # type: ignore[override]

@@ -23,7 +23,7 @@ class CrossEntropy(Fused):
         self.labels, self.reduction = labels, reduction
         losses, self.probability = kernels.softmax_cross_entropy(x, labels)
         self.save(x)
-        return losses if reduction == "none" else self._reduce(losses.sum(), len(losses))
+        return losses if reduction == "none" else self._reduce(backend.total(losses), len(losses))
 
     def _reduce(self, total: Array, count: int) -> Array:
         return total / count if self.reduction == "mean" else total

@@ -35,8 +35,7 @@ class Sum(Function):
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
         self.axes = normalize_axes("sum", axis, x.ndim)
-        total: Array = x.sum(axis=self.axes, keepdims=keepdims)
-        return total
+        return backend.total(x, self.axes, keepdims)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         return _spread(grad_output, self.axes, self.edges[0].shape)
@@ -84,7 +83,7 @@ class Softmax(Function):
     def forward(self, x: Array, *, axis: int) -> Array:
         self.axis = axis = normalize_axis("softmax", axis, x.ndim)
         e = pointwise(backend.of(x).xp.exp, x - x.max(axis=axis, keepdims=True))
-        y: Array = e / e.sum(axis=axis, keepdims=True)
+        y: Array = e / backend.total(e, axis, keepdims=True)
         self.save(y)
         return y
 
@@ -111,7 +110,7 @@ def log_softmax(x: Array, axis: int) -> Array:
     """The same on arrays."""
     xp = backend.of(x).xp
     shifted = x - x.max(axis=axis, keepdims=True)
-    result: Array = shifted - xp.log(xp.exp(shifted).sum(axis=axis, keepdims=True))
+    result: Array = shifted - xp.log(backend.total(xp.exp(shifted), axis, keepdims=True))
     return result
 
 

@@ -107,8 +107,7 @@ class SumTo(Function):
     def forward(self, x: Array, *, shape: Shape) -> Array:
         extra = x.ndim - len(shape)
         repeated = [axis + extra for axis, length in enumerate(shape) if length == 1 and x.shape[axis + extra] != 1]
-        summed: Array = x.sum(axis=(*range(extra), *repeated), keepdims=True)
-        return summed.reshape(shape)
+        return backend.total(x, (*range(extra), *repeated), keepdims=True).reshape(shape)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         return BroadcastTo.apply(grad_output, shape=self.edges[0].shape)

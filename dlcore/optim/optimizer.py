@@ -123,9 +123,9 @@ class Optimizer:
                 arrays = [w, gradient, *[state[slot] for slot in self.slots]]
                 together.setdefault(owner, []).append((self.steps[number], arrays))
                 continue
-            if self.weight_decay and not self.decouples_weight_decay:
-                gradient = gradient + self.weight_decay * w
             with owner.active_device():
+                if self.weight_decay and not self.decouples_weight_decay:
+                    gradient = gradient + self.weight_decay * w
                 self.update(owner.xp, w, gradient, state, self.steps[number])
         for owner, parameters in together.items():
             with owner.active_device():
@@ -192,13 +192,18 @@ class Optimizer:
             group["lr"] = rate
         self.steps = list(steps)
         self._state = [
-            {slot: parameter.backend.asarray(array).copy() for slot, array in state.items()}
+            {slot: _copied(parameter.backend, array) for slot, array in state.items()}
             for state, parameter in zip(states, self.parameters, strict=True)
         ]
 
     def __repr__(self) -> str:
         count = sum(parameter.size for parameter in self.parameters)
         return f"{type(self).__name__}({len(self.parameters)} parameters, {count:,} numbers, lr={self.lr})"
+
+
+def _copied(owner: Backend, array: Any) -> Array:
+    with owner.active_device():
+        return owner.asarray(array).copy()
 
 
 def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:

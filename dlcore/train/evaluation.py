@@ -73,7 +73,8 @@ def predict(network: Module, x: Tensor | Array | Dataset, *, batch_size: int = 1
     with mode(network, training=False), no_grad():
         starts = range(0, len(inputs), batch_size)
         outputs = [network(Tensor(inputs[start : start + batch_size])).data for start in starts]
-    result: Array = network.backend.xp.concatenate(outputs)
+    with network.backend.active_device():
+        result: Array = network.backend.xp.concatenate(outputs)
     return result
 
 

@@ -118,14 +118,15 @@ class Tally:
 
     def add(self, loss: Array, outputs: Array, labels: Array) -> None:
         """Take one batch in: its mean loss (a scalar array), the outputs and the labels."""
-        xp = backend.of(loss).xp
-        self._loss = self._loss + loss.astype(xp.float64) * len(outputs)
-        # A sum that has met NaN or infinity stays so: counting the finite ones tells which batch was the first.
-        self._finite_batches = self._finite_batches + xp.isfinite(self._loss)
-        self.batches += 1
-        self.examples += len(outputs)
-        for metric in self.metrics:
-            metric.update(outputs, labels)
+        with backend.of(loss).active_device():
+            xp = backend.of(loss).xp
+            self._loss = self._loss + loss.astype(xp.float64) * len(outputs)
+            # A sum that has met NaN or infinity stays so: counting the finite ones tells which batch was the first.
+            self._finite_batches = self._finite_batches + xp.isfinite(self._loss)
+            self.batches += 1
+            self.examples += len(outputs)
+            for metric in self.metrics:
+                metric.update(outputs, labels)
 
     def first_bad_batch(self) -> int | None:
         """The index of the first batch whose loss was NaN or infinite, None if all were finite."""

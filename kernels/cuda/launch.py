@@ -60,7 +60,7 @@ def launch(
     name = np.dtype(dtype).name
     compute = np.float64 if name == "float64" else np.float32
     values = tuple(_argument(kernel, argument, compute) for argument in arguments)
-    function = _module(source, name, tuple(defines)).get_function(kernel)
+    function = _function(source, name, tuple(defines), kernel)
     function(tuple(grid), tuple(block), values, shared_mem=shared)
 
 
@@ -71,8 +71,11 @@ def blocks_for(count: int, threads: int = THREADS) -> tuple[int]:
 
 def source_text(source: str) -> str:
     """The text that is compiled: `common.cuh`, then the source, with their own line numbers in messages."""
-    parts = (f'#line 1 "{name}"\n' + (_FOLDER / name).read_text() for name in ("common.cuh", f"{source}.cu"))
-    return "\n".join(parts)
+    parts = (
+        f'#line 1 "{name}"\n' + (_FOLDER / name).read_text(encoding="utf-8") for name in ("common.cuh", f"{source}.cu")
+    )
+    # CuPy writes the text to a file in the locale's encoding; what is beyond ASCII stands in comments only.
+    return "\n".join(parts).encode("ascii", "replace").decode()
 
 
 def compile_options(name: str, defines: Sequence[str] = ()) -> tuple[str, ...]:
@@ -86,6 +89,12 @@ def _module(source: str, name: str, defines: tuple[str, ...]) -> Any:
     import cupy
 
     return cupy.RawModule(code=source_text(source), options=compile_options(name, defines))
+
+
+@functools.cache
+def _function(source: str, name: str, defines: tuple[str, ...], kernel: str) -> Any:
+    """The kernel, which CuPy loads on each device where it is launched."""
+    return _module(source, name, defines).get_function(kernel)
 
 
 def _argument(kernel: str, value: Any, compute: type[np.floating[Any]]) -> Any:

@@ -67,7 +67,7 @@ class _Step:
                 blocks += -(-arrays[0].size // _CHUNK)
             weight_decay, shrink = self._options
             macros = trace(self._formula, count, len(numbers), weight_decay != 0, shrink != 1)
-            table = _table(members[0][0].device.id, tuple(rows))  # type: ignore[attr-defined]
+            table = _table(_place(), tuple(rows))
             arguments = (table, len(rows), weight_decay, shrink, *numbers)
             defines = (f"VECTOR={_PACK // dtype.itemsize}", *macros)
             launch("optimizers", "optimizer_step", (blocks,), (THREADS,), arguments, dtype, defines=defines)
@@ -99,11 +99,18 @@ def _address(x: Array) -> int:
     return int(x.data.ptr)  # type: ignore[attr-defined]
 
 
+def _place() -> tuple[int, int]:
+    """The current device and stream: another stream could read a table before it has arrived."""
+    import cupy
+
+    return cupy.cuda.Device().id, cupy.cuda.get_current_stream().ptr
+
+
 # Parameters and what is kept beside them stay where they are, and memory pools give gradients the same places again: in
 # the steady state nothing is sent to the device.
 @functools.lru_cache(maxsize=64)
-def _table(device: int, rows: tuple[tuple[int, ...], ...]) -> Any:
-    """The table of optimizers.cu, on the current device, whose number is `device`."""
+def _table(place: tuple[int, int], rows: tuple[tuple[int, ...], ...]) -> Any:
+    """The table of optimizers.cu for a `_place`."""
     import cupy
 
     return cupy.asarray(np.array(rows, np.int64))

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from types import ModuleType, TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any
 
 import numpy as np
@@ -147,6 +147,7 @@ def cuda_module() -> ModuleType:
     cuda.Event = Event
     cuda.get_elapsed_time = get_elapsed_time
     cuda.MemoryPointer = MemoryPointer
+    cuda.get_current_stream = lambda: SimpleNamespace(ptr=0)
     cuda.is_available = lambda: True
     cuda.runtime = ModuleType("cupy.cuda.runtime")
     cuda.runtime.getDeviceCount = lambda: DEVICES
@@ -166,8 +167,16 @@ def compute_types() -> ModuleType:
     """What of `cupy._core` sets the precision of products; here they are always exact."""
     chosen: dict[np.dtype[Any], int] = {}
     core = ModuleType("cupy._core")
-    core.set_compute_type = lambda dtype, compute_type: chosen.update({np.dtype(dtype): compute_type})
-    core.get_compute_type = lambda dtype: chosen.get(np.dtype(dtype), 0)
+    linalg = core._routines_linalg = ModuleType("cupy._core._routines_linalg")
+    linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32 = 1, 7
+
+    def set_compute_type(dtype: Any, compute_type: int) -> None:
+        if compute_type not in (linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32):
+            raise ValueError(f"unknown compute type {compute_type}")
+        chosen[np.dtype(dtype)] = compute_type
+
+    core.set_compute_type = set_compute_type
+    core.get_compute_type = lambda dtype: chosen.get(np.dtype(dtype), linalg.COMPUTE_TYPE_DEFAULT)
     return core
 
 

@@ -241,9 +241,11 @@ def emulated(backend: dl.backend.Backend) -> None:
 @pytest.fixture
 def fresh_modules() -> Any:
     """Sources are read again, before and after."""
-    launch._module.cache_clear()
+    for cached in (launch._module, launch._function):
+        cached.cache_clear()
     yield
-    launch._module.cache_clear()
+    for cached in (launch._module, launch._function):
+        cached.cache_clear()
 
 
 @pytest.mark.parametrize("check", dict.fromkeys(m.check for m in SOURCES), ids=lambda check: check.__name__)

@@ -6,11 +6,13 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from kernels.cuda import launch
+from dlcore import optim
+from kernels.cuda import formula, launch
 
 SOURCES = sorted(path.stem for path in Path(launch.__file__).parent.glob("*.cu"))
 ARCHITECTURES = ["sm_80", "sm_90", "sm_100"]
@@ -113,3 +115,24 @@ def test_every_variant_compiles_without_spills(source: str, dtype: str, compile_
 def test_element_types_are_what_numpy_calls_them() -> None:
     assert set(ITEMSIZES) == set(launch.ELEMENTS)
     assert all(np.dtype(name).itemsize == size for name, size in ITEMSIZES.items() if name != "bfloat16")
+
+
+#: Each optimizer's formula, with how many arrays and numbers it takes.
+FORMULAS = [
+    (optim.SGD.plain_formula, 2, 1),
+    (optim.SGD.momentum_formula, 3, 3),
+    (optim.SGD.nesterov_formula, 3, 3),
+    (optim.AdaGrad.formula, 3, 2),
+    (optim.AdaDelta.formula, 4, 3),
+    (optim.RMSprop.formula, 3, 3),
+    (optim.Adam.formula, 4, 6),
+]
+
+
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize(
+    ("function", "arrays", "numbers"), FORMULAS, ids=lambda value: getattr(value, "__qualname__", "")
+)
+def test_formulas_compile(function: Any, arrays: int, numbers: int, changes: bool, compile_to_cubin: Compile) -> None:
+    macros = formula.trace(function, arrays, numbers, decays=changes, shrinks=changes)
+    assert_no_spills(compile_to_cubin("optimizers", "float32", (*macros, "VECTOR=4"), "sm_90"))
