@@ -133,14 +133,14 @@ class Affine:
         self.original_x_shape = x.shape
         self.x = x.reshape(len(x), -1)
         (rows, weight), dtype = for_kernels(self.x, self.W)
-        return in_type(rows @ weight, dtype) + self.b
+        return in_type(kernels.matmul(rows, weight), dtype) + self.b
 
     def backward(self, dout: Array) -> Array:
         """(N, units) → (N, …)."""
         (rows, weight, grad), dtype = for_kernels(self.x, self.W, dout)
-        self.dW = in_type(rows.T @ grad, dtype)
+        self.dW = in_type(kernels.matmul(rows.T, grad), dtype)
         self.db = np.sum(dout, axis=0)
-        return in_type(grad @ weight.T, dtype).reshape(self.original_x_shape)
+        return in_type(kernels.matmul(grad, weight.T), dtype).reshape(self.original_x_shape)
 
 
 class SoftmaxWithLoss:
@@ -295,7 +295,9 @@ class Convolution:
         steps: dict[str, Any] = {"stride": self.stride, "padding": self.pad, "algorithm": self._algorithm()}
         self.dW = np.ascontiguousarray(in_type(kernels.conv2d_weight_grad(x, grad, weight.shape, **steps), dtype))
         rows = layout.channels_last(grad).reshape(-1, len(weight))
-        self.db = in_type(np.ones(len(rows), grad.dtype) @ rows, dtype)  # twice as fast as rows.sum(axis=0)
+        # A product with ones is twice as fast as rows.sum(axis=0). (NumPy's @ would let BLAS's threads spin for a while,
+        # on cores that the next kernel wants.)
+        self.db = in_type(kernels.matmul(np.ones((1, len(rows)), grad.dtype), rows).reshape(-1), dtype)
         return in_type(kernels.conv2d_input_grad(grad, weight, x.shape, **steps), dtype)
 
     def _algorithm(self) -> str:
