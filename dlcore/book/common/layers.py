@@ -295,8 +295,8 @@ class Convolution:
         steps: dict[str, Any] = {"stride": self.stride, "padding": self.pad, "algorithm": self._algorithm()}
         self.dW = np.ascontiguousarray(in_type(kernels.conv2d_weight_grad(x, grad, weight.shape, **steps), dtype))
         rows = layout.channels_last(grad).reshape(-1, len(weight))
-        # A product with ones is twice as fast as rows.sum(axis=0). (NumPy's @ would let BLAS's threads spin for a while,
-        # on cores that the next kernel wants.)
+        # A product with ones is twice as fast as rows.sum(axis=0). (After NumPy's @, BLAS's threads would spin for a
+        # while, on cores that the next kernel wants.)
         self.db = in_type(kernels.matmul(np.ones((1, len(rows)), grad.dtype), rows).reshape(-1), dtype)
         return in_type(kernels.conv2d_input_grad(grad, weight, x.shape, **steps), dtype)
 
