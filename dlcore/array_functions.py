@@ -4,6 +4,7 @@ They take Tensors, arrays and numbers; gradients flow to the Tensors.
 """
 
 import itertools
+import operator
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 from dlcore import ops
 from dlcore.ops.shape import normalize_axis
 from dlcore.tensor import Operand, Tensor, as_array, asarray
+from kernels import options
 from kernels.errors import ArgumentError, ShapeError
 
 
@@ -27,14 +29,15 @@ def minimum(a: Operand, b: Operand) -> Tensor:
 
 def concat(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """The tensors joined along an axis that they have."""
-    if not tensors:
+    parts = [asarray(t) for t in _several("concat", tensors)]
+    if not parts:
         raise ArgumentError("concat: expected at least one tensor, got none")
-    return ops.Concat.apply(*(asarray(t) for t in tensors), axis=axis)
+    return ops.Concat.apply(*parts, axis=axis)
 
 
 def stack(tensors: Sequence[Operand], axis: int = 0) -> Tensor:
     """The tensors joined along a new axis."""
-    parts = [asarray(t) for t in tensors]
+    parts = [asarray(t) for t in _several("stack", tensors)]
     if not parts:
         raise ArgumentError("stack: expected at least one tensor, got none")
     position = normalize_axis("stack", axis, parts[0].ndim + 1)
@@ -63,11 +66,12 @@ def split(x: Operand, parts: int | Sequence[int], axis: int = 0) -> list[Tensor]
     tensor = asarray(x)
     along = normalize_axis("split", axis, tensor.ndim)
     length = tensor.shape[along]
-    if isinstance(parts, int):
+    if isinstance(parts, (int, np.integer)):
         if parts < 1 or length % parts:
             raise ShapeError(f"split: axis {axis} of length {length} cannot be cut into {parts} equal parts")
         parts = range(length // parts, length, length // parts) if length else [0] * (parts - 1)
-    bounds = [0, *parts, length]
+    cuts = options.items("split", "parts", parts, "ints")
+    bounds = [0, *(options.whole("split", "each position", cut) for cut in cuts), length]
     return [tensor[_along(along, slice(*pair))] for pair in itertools.pairwise(bounds)]
 
 
@@ -91,19 +95,25 @@ def pad(
         ShapeError: an axis is too short to be mirrored so far.
     """
     tensor = asarray(x)
-    pairs = [tuple(int(width) for width in pair) for pair in widths]
-    if len(pairs) != tensor.ndim or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
-        raise ArgumentError(f"pad: expected a pair of ints from 0 for each of {tensor.ndim} axes, got {widths!r}")
+    try:
+        pairs = [tuple(operator.index(width) for width in pair) for pair in widths]
+    except TypeError:
+        pairs = [()]
+    if len(pairs) != tensor.ndim or any(len(pair) != 2 or not 0 <= min(pair) <= max(pair) < 2**62 for pair in pairs):
+        raise ArgumentError(
+            f"pad: expected a pair of ints from 0 for each of {tensor.ndim} axes, got {options.short(widths)}"
+        )
+    options.lengths("pad", tuple(n + before + after for n, (before, after) in zip(tensor.shape, pairs, strict=True)))
+    options.choice("pad", "mode", mode, ("constant", "reflect", "edge"))
     if mode == "constant":
         shape = tuple(n + before + after for n, (before, after) in zip(tensor.shape, pairs, strict=True))
         place = tuple(slice(before, before + n) for n, (before, _) in zip(tensor.shape, pairs, strict=True))
+        value = options.number("pad", "value", value)
         framed = ops.PutItem.apply(tensor, index=place, shape=shape)
         if value == 0.0:
             return framed
         inside = ops.PutItem.apply(tensor.detach() * 0.0 + 1.0, index=place, shape=shape)
         return framed + (1.0 - inside) * value
-    if mode not in ("reflect", "edge"):
-        raise ArgumentError(f'pad: mode must be "constant", "reflect" or "edge", got {mode!r}')
     extended = _mirrored if mode == "reflect" else _edged
     for axis, (before, after) in enumerate(pairs):
         if before or after:
@@ -147,7 +157,7 @@ def roll(x: Operand, shift: int, axis: int) -> Tensor:
     """The elements moved along an axis by `shift`; what leaves at one end enters at the other."""
     tensor = asarray(x)
     along = normalize_axis("roll", axis, tensor.ndim)
-    cut = tensor.shape[along] - shift % max(tensor.shape[along], 1)
+    cut = tensor.shape[along] - options.whole("roll", "shift", shift) % max(tensor.shape[along], 1)
     return concat([tensor[_along(along, slice(cut, None))], tensor[_along(along, slice(None, cut))]], along)
 
 
@@ -191,9 +201,16 @@ def einsum(subscripts: str, *operands: Operand) -> Tensor:
     Raises:
         ArgumentError, ShapeError: the subscripts are not understood, or do not fit the operands.
     """
+    if not isinstance(subscripts, str):
+        raise ArgumentError(f"einsum: subscripts must be a str, got {options.short(subscripts)}")
     if not operands:
         raise ArgumentError("einsum: expected at least one tensor, got none")
     return ops.Einsum.apply(*(asarray(operand) for operand in operands), subscripts=subscripts)
+
+
+def _several(operation: str, tensors: Any) -> list[Any]:
+    """The operands; a Tensor or an array alone stands for its rows."""
+    return options.items(operation, "tensors", tensors, "Tensors")
 
 
 def _one_array(a: Operand, b: Operand) -> Operand:

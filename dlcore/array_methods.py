@@ -4,7 +4,6 @@ They are a class of their own, from which Tensor derives, so that `tensor.py` sh
 can be computed with it. Axes count from 0, negative ones from the end; `axis=None` means all of them.
 """
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,10 @@ import numpy as np
 from dlcore import backend, ops
 from dlcore.autograd import without_gradient
 from dlcore.backend import Backend
+from dlcore.ops.half import in_float32
 from dlcore.ops.reduction import normalize_axes
 from dlcore.ops.shape import normalize_axis
+from kernels import options
 from kernels.errors import ArgumentError, ShapeError
 from kernels.types import Array
 
@@ -113,10 +114,23 @@ class ArrayMethods:
         """The greatest integer that is not above each element; derivative 0."""
         return ops.Floor.apply(self)
 
+    @in_float32
+    def round(self, decimals: int = 0) -> "Tensor":
+        """Each element at the nearest number with so many decimals, of two the even one; derivative 0."""
+        decimals = options.whole("round", "decimals", decimals, least=-30, most=30)
+        if not decimals or self.dtype.kind in "biu":
+            return ops.Round.apply(self)
+        scale = 10.0**decimals
+        return ops.Round.apply(ops.Multiply.apply(self, scale)) / scale
+
     def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
         """Each element brought into [low, high]; derivative 1 inside and at the bounds, else 0."""
         if low is None and high is None:
             raise ArgumentError("clip: expected low, high or both, got neither")
+        low, high = (
+            bound if bound is None else options.number("clip", name, bound)
+            for name, bound in (("low", low), ("high", high))
+        )
         return ops.Clip.apply(self, low=low, high=high)
 
     def sigmoid(self) -> "Tensor":
@@ -133,6 +147,7 @@ class ArrayMethods:
         """The sum over `axis` (one, several, or all)."""
         return ops.Sum.apply(self, axis=axis, keepdims=keepdims)
 
+    @in_float32
     def mean(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The mean over `axis` (one, several, or all)."""
         total = self.sum(axis, keepdims)
@@ -146,8 +161,10 @@ class ArrayMethods:
         """The minimum over `axis`; its gradient goes to the first of equals."""
         return -ops.Max.apply(ops.Negative.apply(self), axis=axis, keepdims=keepdims)
 
+    @in_float32
     def var(self, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> "Tensor":
         """The variance over `axis`: mean squares of deviations, divided by their number less `correction`."""
+        correction = options.number("var", "correction", correction)
         centered = self - self.mean(axis, keepdims=True)
         squares = (centered * centered).sum(axis, keepdims)
         count = self.size / squares.size if squares.size else 0.0
@@ -155,13 +172,15 @@ class ArrayMethods:
             raise ShapeError(f"var: {count:g} values and correction={correction} leave none (shape {self.shape})")
         return squares / (count - correction)
 
+    @in_float32
     def std(self, axis: Axis = None, correction: float = 0, keepdims: bool = False) -> "Tensor":
         """The standard deviation over `axis`: the root of `var`."""
         return self.var(axis, correction, keepdims).sqrt()
 
+    @in_float32
     def prod(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """The product over `axis`, multiplied pairwise, so that zeros have derivatives too."""
-        axes = normalize_axes("prod", axis, self.ndim)
+        axes, keepdims = normalize_axes("prod", axis, self.ndim), options.flag("prod", "keepdims", keepdims)
         kept = tuple(a for a in range(self.ndim) if a not in axes)
         rows = self.permute_dims(kept + axes).reshape((*(self.shape[a] for a in kept), -1))
         while (count := rows.shape[-1]) > 1:
@@ -174,9 +193,12 @@ class ArrayMethods:
         """Sums of the elements so far along `axis`."""
         return ops.CumSum.apply(self, axis=axis)
 
+    @in_float32
     def logsumexp(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
         """Ln Σ eˣ over `axis`, without overflow."""
-        axes = normalize_axes("logsumexp", axis, self.ndim)
+        axes, keepdims = normalize_axes("logsumexp", axis, self.ndim), options.flag("logsumexp", "keepdims", keepdims)
+        if any(not self.shape[a] for a in axes):
+            raise ShapeError(f"logsumexp: axis {axis} of shape {self.shape} is empty")
         with self.backend.active_device():
             top = without_gradient(self.data.max(axis=axes, keepdims=True)).clip(-_LARGEST, _LARGEST)  # -∞ - -∞ is NaN
         logarithm = (self - top).exp().sum(axes, keepdims=True).log() + top
@@ -185,14 +207,30 @@ class ArrayMethods:
     def argmax(self, axis: int | None = None) -> "Tensor":
         """The position of the maximum along `axis` (of the flattened tensor for None): integers, no gradient."""
         along = None if axis is None else normalize_axis("argmax", axis, self.ndim)
+        if not (self.size if along is None else self.shape[along]):
+            raise ShapeError(f"argmax: there is none along axis {axis} of shape {self.shape}: it is empty")
         with self.backend.active_device():
             return without_gradient(self.data.argmax(axis=along))
 
     def argmin(self, axis: int | None = None) -> "Tensor":
         """The position of the minimum along `axis` (of the flattened tensor for None): integers, no gradient."""
         along = None if axis is None else normalize_axis("argmin", axis, self.ndim)
+        if not (self.size if along is None else self.shape[along]):
+            raise ShapeError(f"argmin: there is none along axis {axis} of shape {self.shape}: it is empty")
         with self.backend.active_device():
             return without_gradient(self.data.argmin(axis=along))
+
+    def any(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """Whether an element over `axis` is not 0 or False: booleans, no gradient."""
+        axes = normalize_axes("any", axis, self.ndim)
+        with self.backend.active_device():
+            return without_gradient(self.data.any(axis=axes, keepdims=keepdims))
+
+    def all(self, axis: Axis = None, keepdims: bool = False) -> "Tensor":
+        """Whether no element over `axis` is 0 or False: booleans, no gradient."""
+        axes = normalize_axes("all", axis, self.ndim)
+        with self.backend.active_device():
+            return without_gradient(self.data.all(axis=axes, keepdims=keepdims))
 
     def softmax(self, axis: int = -1) -> "Tensor":
         """eˣ / Σ eˣ along `axis`, without overflow."""
@@ -215,8 +253,8 @@ class ArrayMethods:
 
     def squeeze(self, axis: Axis = None) -> "Tensor":
         """Without axes of length 1: those named, or all of them."""
-        axes = [a for a in range(self.ndim) if self.shape[a] == 1] if axis is None else axis
-        dropped = normalize_axes("squeeze", axes if isinstance(axes, int) else tuple(axes), self.ndim)
+        axes = tuple(a for a in range(self.ndim) if self.shape[a] == 1) if axis is None else axis
+        dropped = normalize_axes("squeeze", axes, self.ndim)
         for a in dropped:
             if self.shape[a] != 1:
                 raise ShapeError(f"squeeze: axis {a} of shape {self.shape} has length {self.shape[a]}, not 1")
@@ -229,11 +267,11 @@ class ArrayMethods:
 
     def permute_dims(self, axes: Sequence[int]) -> "Tensor":
         """The axes in another order."""
-        return ops.PermuteDims.apply(self, axes=tuple(axes))
+        return ops.PermuteDims.apply(self, axes=tuple(options.items("permute_dims", "axes", axes, "ints")))
 
     def broadcast_to(self, shape: Sequence[int]) -> "Tensor":
         """Repeated along axes of length 1 and new leading axes."""
-        return ops.BroadcastTo.apply(self, shape=tuple(shape))
+        return ops.BroadcastTo.apply(self, shape=options.lengths("broadcast_to", shape))
 
     @property
     def T(self) -> "Tensor":  # noqa: N802 (NumPy's name)
@@ -251,4 +289,4 @@ class ArrayMethods:
 def lengths_of(shape: tuple[Any, ...]) -> tuple[int, ...]:
     """A shape given as several integers, or as one tuple or list of them."""
     lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-    return tuple(operator.index(length) for length in lengths)
+    return tuple(options.whole("shape", "each length", length) for length in lengths)

@@ -21,6 +21,8 @@ import numpy as np
 
 from dlcore import backend
 from kernels.errors import DTypeError, GraphError, ShapeError
+from kernels.options import items
+from kernels.shortage import out_of_memory
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -177,16 +179,19 @@ class Function:
                 arrays.append(value.data)
                 sources.append(value.grad_fn or (value if value.requires_grad else None))
             else:
-                arrays.append(_constant(value))
+                arrays.append(constant(value))
                 sources.append(None)
         owner = _owner(cls, arrays)
         if _grad_enabled.get():
             node.needs_input_grad = tuple([source is not None for source in sources])
-        if owner is None:
-            output = node.forward(*arrays, **options)
-        else:
-            with owner.active_device():
+        try:
+            if owner is None:
                 output = node.forward(*arrays, **options)
+            else:
+                with owner.active_device():
+                    output = node.forward(*arrays, **options)
+        except MemoryError as error:
+            raise out_of_memory(cls.__name__, error) from None
         if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy makes scalars of 0-d results
             scalar, output = output, np.asarray(output)
             node._kept = tuple([output if kept is scalar else kept for kept in node._kept])
@@ -251,8 +256,6 @@ class Function:
         self._saved, self._kept = tuple(saved), ()
 
     def _free(self) -> None:
-        self._saved = None
-        self.edges = ()
         self.__dict__ = {"order": self.order, "_saved": None, "edges": ()}
 
 
@@ -361,8 +364,7 @@ def grad(
         GraphError: an input is not part of the graph, or as for `backward`.
         ShapeError: as for `backward`.
     """
-    output_list = [outputs] if isinstance(outputs, _tensor_type) else list(outputs)
-    input_list = [inputs] if isinstance(inputs, _tensor_type) else list(inputs)
+    output_list, input_list = _tensors("outputs", outputs), _tensors("inputs", inputs)
     if grad_outputs is None:
         seeds: list[Tensor | None] = [None] * len(output_list)
     else:
@@ -385,6 +387,14 @@ def grad(
             f"grad: the outputs do not depend on input {unused[0]}; pass allow_unused=True to get None for it"
         )
     return results
+
+
+def _tensors(name: str, given: Any) -> "list[Tensor]":
+    several = [given] if isinstance(given, _tensor_type) else items("grad", name, given, "Tensors")
+    for index, tensor in enumerate(several):
+        if not isinstance(tensor, _tensor_type):
+            raise DTypeError(f"grad: {name} must be a Tensor or several, got {type(tensor).__qualname__} at {index}")
+    return several
 
 
 def _walk(
@@ -534,23 +544,34 @@ def _dtype_of(x: Any) -> np.dtype[Any]:
     return x.dtype if hasattr(x, "dtype") else _WEAK
 
 
-def _constant(value: Any) -> Any:
+def constant(value: Any) -> Any:
     """An input that is no Tensor: an array, or a weak scalar (it takes the other operand's dtype)."""
     if isinstance(value, np.generic):
         return value.item()
-    if value is None or isinstance(value, (bool, int, float)) or hasattr(value, "dtype"):
+    if value is None or isinstance(value, (bool, int, float)) or is_numeric(value):
         return value
-    raise DTypeError(
-        f"expected a Tensor, an array or a number, got {type(value).__qualname__}; make one of it with dl.tensor(…)"
-    )
+    what = f"an array of {value.dtype}" if hasattr(value, "dtype") else type(value).__qualname__
+    raise DTypeError(f"expected a Tensor, an array of numbers or a number, got {what}; make one with dl.tensor(…)")
+
+
+def is_numeric(array: Any) -> bool:
+    """Whether it is an array of real numbers or booleans: what a Tensor can hold."""
+    dtype = getattr(array, "dtype", None)
+    return dtype is not None and (getattr(dtype, "kind", "f") in "biuf" or getattr(dtype, "name", "") == "bfloat16")
 
 
 def _owner(cls: type[Function], arrays: Sequence[Any]) -> backend.Backend | None:
     """The one backend of these inputs; None if it is NumPy's, or there are only numbers."""
+    has_array = False
     for array in arrays:
-        if not (array is None or type(array) is np.ndarray or isinstance(array, (bool, int, float))):
+        if type(array) is np.ndarray:
+            has_array = True
+        elif not (array is None or isinstance(array, (bool, int, float))):
             break
     else:
+        if not has_array:
+            given = ", ".join(type(array).__name__ for array in arrays) or "nothing"
+            raise DTypeError(f"{cls.__name__}: expected a Tensor or an array, got {given}; make one with dl.tensor(…)")
         return None
     owners = [backend.of(array) for array in arrays if hasattr(array, "dtype")]
     if all(owner is owners[0] for owner in owners):

@@ -11,8 +11,8 @@ which array libraries there are.
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from types import ModuleType, TracebackType
 from typing import Any
@@ -22,8 +22,16 @@ import numpy.typing as npt
 
 from dlcore import random
 from dlcore.random import seed
-from kernels import layout
-from kernels.errors import ArgumentError, BackendMismatchError, BackendUnavailableError, DeviceMemoryError, DTypeError
+from kernels import layout, options
+from kernels.errors import (
+    ArgumentError,
+    BackendMismatchError,
+    BackendUnavailableError,
+    DeviceMemoryError,
+    DLCoreError,
+    DTypeError,
+)
+from kernels.shortage import out_of_memory
 from kernels.types import Array
 
 __all__ = [
@@ -80,7 +88,7 @@ class Backend:
         """A block in which arrays made by `xp` land on this backend's device, and kernels run there.
 
         Raises:
-            DeviceMemoryError: at its end, if the device's memory did not suffice.
+            DeviceMemoryError: at its end, if the device's memory (or the host's) did not suffice.
         """
         return _ON_HOST if self.device is None else _OnDevice(self)
 
@@ -99,8 +107,14 @@ class Backend:
             with self.active_device():
                 moved: Array = self.xp.asarray(block, dtype=dtype)
             return layout.from_channels_last(moved) if x.ndim == 4 else moved
+        wanted = None if dtype is None else options.element_type("asarray", dtype)
         with self.active_device():
-            array: Array = self.xp.asarray(x, dtype=dtype)
+            try:
+                array: Array = self.xp.asarray(x, dtype=wanted)
+            except (TypeError, ValueError, OverflowError) as error:
+                if isinstance(error, DLCoreError):
+                    raise
+                raise DTypeError(f"asarray: expected numbers, got {options.short(x)} ({error})") from None
         return array
 
     def synchronize(self) -> None:
@@ -110,6 +124,9 @@ class Backend:
 
     def __repr__(self) -> str:
         return f"Backend({self.name!r})"
+
+    def __reduce__(self) -> tuple[Callable[[str], "Backend"], tuple[str]]:
+        return get, (self.name,)  # there is one of each name, in copies and pickles too
 
 
 class _OnDevice:
@@ -149,7 +166,22 @@ def _gigabytes(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**27 else f"{size / 2**20:.2f} MiB"
 
 
-_ON_HOST = nullcontext()
+class _OnHost:
+    """Says in dlcore's words when memory does not suffice."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, MemoryError) and not isinstance(error, DeviceMemoryError):
+            raise out_of_memory("numpy", error) from None
+
+
+_ON_HOST = _OnHost()
 _NUMPY = Backend("numpy", np)
 _default: Backend | None = None
 _context: ContextVar[Backend | None] = ContextVar("dlcore_backend", default=None)
@@ -200,13 +232,15 @@ def get(choice: "str | Backend") -> Backend:
     """The backend of that name; see `use` for names and errors."""
     if isinstance(choice, Backend):
         return choice
+    if not isinstance(choice, str):
+        raise ArgumentError(f'backend: expected "numpy", "cupy", "cupy:N" or "auto", got {options.short(choice)}')
     if choice == "numpy":
         return _NUMPY
     if choice == "auto":
         return _NUMPY if _why_no_cupy() else _cupy(0)
     library, colon, device = str(choice).partition(":")
     if library != "cupy" or (colon and not device.isdecimal()):
-        raise ArgumentError(f'backend: expected "numpy", "cupy", "cupy:N" or "auto", got {choice!r}')
+        raise ArgumentError(f'backend: expected "numpy", "cupy", "cupy:N" or "auto", got {options.short(choice)}')
     if reason := _why_no_cupy():
         raise BackendUnavailableError(f"backend {choice!r} is not available: {reason}")
     return _cupy(int(device or 0))
@@ -229,6 +263,8 @@ def common(operation: str, arrays: dict[str, Array]) -> Backend:
     Raises:
         BackendMismatchError: they lie on different ones; names the operation, the arguments and the fix.
     """
+    if not isinstance(arrays, Mapping):
+        raise ArgumentError(f"{operation}: expected arrays by name, got {options.short(arrays)}")
     owners = {argument: of(array) for argument, array in arrays.items()}
     first = next(iter(owners.values()), None) or current()
     if any(owner is not first for owner in owners.values()):
@@ -271,7 +307,7 @@ def precision(choice: str | None = None) -> str:
     """
     global _precision
     if choice is not None:
-        if choice not in _PRECISIONS:
+        if not isinstance(choice, str) or choice not in _PRECISIONS:
             raise ArgumentError(f'precision: expected "highest" or "tf32", got {choice!r}')
         _precision = choice
         if not _why_no_cupy():
@@ -306,7 +342,10 @@ def from_dlpack(x: Any) -> Array:
         raise DTypeError(f"from_dlpack: expected an array that has __dlpack__, got {type(x).__qualname__}")
     kind, device = x.__dlpack_device__() if hasattr(x, "__dlpack__") else (_DLPACK_CUDA, 0)
     if kind == _DLPACK_CPU:
-        return np.from_dlpack(x)
+        try:
+            return np.from_dlpack(x)
+        except BufferError as error:
+            raise DTypeError(f"from_dlpack: {options.short(x)} cannot be shared: {error}") from None
     if kind not in (_DLPACK_CUDA, _DLPACK_CUDA_MANAGED):
         raise DTypeError(
             f"from_dlpack: the array lies on a device of type {kind}, neither on the CPU nor on a CUDA GPU"
@@ -333,12 +372,18 @@ def pointwise(function: Callable[..., Array], *arrays: Any) -> Array:
     activation back to NCHW; so there the arrays are handed over as (N, H, W, C) and the result is turned back: views
     only, no copies.
     """
-    for array in arrays:
-        if type(array) is np.ndarray:
+    try:
+        for array in arrays:
+            if type(array) is np.ndarray:
+                return function(*arrays)
+        if not any(_is_channels_last(array) for array in arrays):
             return function(*arrays)
-    if not any(_is_channels_last(array) for array in arrays):
-        return function(*arrays)
-    return function(*map(_as_nhwc, arrays)).transpose(0, 3, 1, 2)
+        return function(*map(_as_nhwc, arrays)).transpose(0, 3, 1, 2)
+    except (TypeError, OverflowError) as error:
+        if isinstance(error, DLCoreError):
+            raise
+        given = " and ".join(str(getattr(array, "dtype", type(array).__name__)) for array in arrays)
+        raise DTypeError(f"this is not computed with elements of {given}: {options.short(str(error))}") from None
 
 
 def _is_channels_last(array: Any) -> bool:

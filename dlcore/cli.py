@@ -15,8 +15,9 @@ import dlcore
 from dlcore import backend as backends
 from dlcore import book as books
 from dlcore.commands import information, prediction, training, warmup
-from dlcore.commands.choices import DATA, LEARNING_RATES, MODELS
-from kernels.errors import DLCoreError
+from dlcore.commands.choices import LEARNING_RATES, MODELS, SCHEDULES
+from dlcore.commands.datasets import NAMED, PATHS
+from kernels.errors import ArgumentError, DLCoreError
 
 INTERRUPTED = 130
 
@@ -30,6 +31,12 @@ app = typer.Typer(
 
 RunFolderArgument = Annotated[
     Path, typer.Argument(metavar="RUN", help="A run folder that dlcore train made.", show_default=False)
+]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|PATH", help=f"The images: {', '.join(NAMED)}, or the path of a folder of images or an .npz file."
+    ),
 ]
 BackendOption = Annotated[
     str | None,
@@ -51,7 +58,8 @@ ThreadsOption = Annotated[
 
 
 def _per_data(attribute: str) -> str:
-    return ", ".join(f"{getattr(choice, attribute)} for {name}" for name, choice in DATA.items())
+    named = ", ".join(f"{getattr(choice, attribute)} for {name}" for name, choice in NAMED.items())
+    return f"{named}; for a path, what suits the number of images"
 
 
 @app.callback(invoke_without_command=True)
@@ -69,12 +77,13 @@ def root(
     raise typer.Exit
 
 
-@app.command(epilog="  ".join(f"{name}: {choice.description}." for name, choice in DATA.items()))
+@app.command(epilog="  ".join([*(f"{name}: {choice.description}." for name, choice in NAMED.items()), PATHS]))
 def train(
+    context: typer.Context,
     model: Annotated[
         str, typer.Option(metavar="NAME", help=f"The network: {', '.join(MODELS)} (see: dlcore models).")
     ] = "simple-convnet",
-    data: Annotated[str, typer.Option(metavar="NAME", help=f"The images: {' or '.join(DATA)}.")] = "digits",
+    data: DataOption = "digits",
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -105,6 +114,12 @@ def train(
         float | None,
         typer.Option(metavar="X", help="Pulls weights towards 0. Default: 0.01 for adamw, else 0.", show_default=False),
     ] = None,
+    schedule: Annotated[
+        str, typer.Option(metavar="NAME", help=f"How the learning rate goes on: {', '.join(SCHEDULES)}.")
+    ] = "constant",
+    accumulate: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Batches per update, whose gradients add up.")
+    ] = 1,
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="The same seed gives the same weights, to the last bit.")
     ] = 0,
@@ -119,21 +134,67 @@ def train(
             show_default=False,
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="STEPS",
+            help="Write a checkpoint every so many steps, besides those after each epoch.",
+            show_default=False,
+        ),
+    ] = None,
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, metavar="N", help="How many of the newest checkpoints stay.")
+    ] = 2,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="Go on with a run that was broken off, from its newest checkpoint. All else is as it was; --epochs "
+            "may be another number.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train a network, and keep all that comes of it in a folder.
 
     The weights kept are those of the epoch with the lowest loss on validation images. The test images are used once,
     at the end: the accuracy on them is what the run ends with.
     """
+    if resume is not None:
+        sources = {name: context.get_parameter_source(name) for name in context.params}
+        given = [name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
+        if other := [name for name in given if name not in ("resume", "epochs", "backend", "threads")]:
+            option = "--" + other[0].replace("_", "-")
+            raise ArgumentError(f"{option}: a run that is resumed goes on as it began; leave {option} out")
+        _choose(None, threads)
+        training.resume(resume, epochs, backend)
+        return
     _choose(backend, threads)
-    training.train(training.TrainOptions(model, data, epochs, batch_size, optimizer, lr, weight_decay, seed, run))
+    training.train(
+        training.TrainOptions(
+            model,
+            data,
+            epochs,
+            batch_size,
+            optimizer,
+            lr,
+            weight_decay,
+            schedule,
+            accumulate,
+            seed,
+            run,
+            checkpoint_every,
+            keep_checkpoints,
+        )
+    )
 
 
 @app.command()
 def evaluate(run: RunFolderArgument, backend: BackendOption = None, threads: ThreadsOption = None) -> None:
     """Measure the network of a run on its test images.
 
-    Prints accuracy, loss, and how often it takes which digit for which.
+    Prints accuracy, loss, and how often it takes which class for which.
     """
     _choose(backend, threads)
     training.evaluate(run)
@@ -143,14 +204,15 @@ def evaluate(run: RunFolderArgument, backend: BackendOption = None, threads: Thr
 def predict(
     run: RunFolderArgument,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="PNG or JPEG files, one digit each.", show_default=False)
+        list[Path], typer.Argument(metavar="IMAGE", help="PNG or JPEG files, one object each.", show_default=False)
     ],
     backend: BackendOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Say which digit each image shows, and how probable each is.
+    """Say which class each image shows, and how probable each is.
 
-    Images may have any size, dark digits on light ground or light on dark; the digit is cut out, scaled and centred.
+    Images may have any size. Digits, for a network that learned them from digits or mnist, may be dark on light ground
+    or light on dark: they are cut out, scaled and centred. Other images are scaled as a whole.
     """
     _choose(backend, threads)
     prediction.predict(run, images)
@@ -161,7 +223,7 @@ def warm_up(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help=f"The network: {', '.join(MODELS)}.", show_default=False)
     ],
-    data: Annotated[str, typer.Option(metavar="NAME", help=f"For which images: {' or '.join(DATA)}.")] = "digits",
+    data: DataOption = "digits",
     batch_size: Annotated[
         int | None,
         typer.Option(

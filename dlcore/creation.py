@@ -9,6 +9,11 @@ import numpy.typing as npt
 from dlcore import backend
 from dlcore.array_methods import lengths_of
 from dlcore.tensor import Tensor, as_array
+from kernels import options
+from kernels.errors import ArgumentError
+
+#: Their bytes can be counted in 64 bits.
+_MOST_VALUES = 2**60
 
 
 def tensor(data: Any, dtype: npt.DTypeLike | None = None, *, requires_grad: bool = False) -> Tensor:
@@ -48,16 +53,41 @@ def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requi
 def full(
     shape: int | Sequence[int], value: float, dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False
 ) -> Tensor:
-    """A Tensor with the same value everywhere."""
+    """A Tensor with the same value everywhere.
+
+    Raises:
+        ArgumentError: the shape is none, or the value no number (of the dtype).
+    """
+    size, kind = options.lengths("full", shape), options.element_type("full", dtype)
+    if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+        raise ArgumentError(f"full: value must be a number, got {options.short(value)}")
+    try:
+        np.full((), value, kind)
+    except (OverflowError, ValueError):
+        raise ArgumentError(f"full: {options.short(value)} is no value of type {kind}") from None
     here = backend.current()
     with here.active_device():
-        return Tensor(here.xp.full(shape, value, dtype=dtype), requires_grad)
+        return Tensor(here.xp.full(size, value, dtype=kind), requires_grad)
 
 
 def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.DTypeLike | None = None) -> Tensor:
-    """Evenly spaced values, from `start` (or 0) up to `stop`, which is left out; floats become float32."""
+    """Evenly spaced values, from `start` (or 0) up to `stop`, which is left out; floats become float32.
+
+    Raises:
+        ArgumentError: a bound is no finite number, the step is 0, or there would be too many values.
+    """
     if stop is None:
         start, stop = 0, start
+    first, last, width = (
+        options.number("arange", name, bound, least=-1e300, most=1e300)
+        for name, bound in (("start", start), ("stop", stop), ("step", step))
+    )
+    if not width or abs((last - first) / width) > _MOST_VALUES:
+        raise ArgumentError(
+            f"arange: expected a step other than 0 and up to 2**60 values, got start={start!r}, stop={stop!r}, "
+            f"step={step!r}"
+        )
+    dtype = None if dtype is None else options.element_type("arange", dtype)
     if dtype is None and any(isinstance(bound, float) for bound in (start, stop, step)):
         dtype = np.float32
     here = backend.current()

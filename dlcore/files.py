@@ -1,6 +1,7 @@
-"""Files that are replaced in one piece."""
+"""Files that are replaced in one piece, and a lock between processes."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -8,37 +9,93 @@ from pathlib import Path
 
 from kernels.errors import ArgumentError, MissingFileError
 
+try:
+    from fcntl import LOCK_EX, LOCK_NB, flock
+except ModuleNotFoundError:  # Windows: nothing is locked there
+    HAS_LOCKS = False
+else:
+    HAS_LOCKS = True
+
+# What `replacing` calls the files that it writes, before they get their names.
+_LEFT_OVER = re.compile(r"\..+\.writing-\w+(\.\w+)?")
+
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, must_be_new: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` to write to; renamed to `path` when the block ends well, else removed.
 
     So `path` holds the old content or the new, never a part of it, whatever breaks off the writing.
 
+    Args:
+        path: the file.
+        must_be_new: refuse to replace one.
+
     Raises:
         ArgumentError: `path` is a folder.
         MissingFileError: there is no such folder.
+        FileExistsError: the file `must_be_new`, and is not, when the block ends.
     """
     if path.is_dir():
         raise ArgumentError(f"cannot write {str(path)!r}: it is a folder; name a file")
     if not path.parent.is_dir():
         raise MissingFileError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.writing-", suffix=path.suffix, dir=path.parent)
     temporary = Path(name)
     try:
         os.close(handle)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are private; these are for whoever may read the folder
+        temporary.chmod(0o666 & ~umask())  # mkstemp's files are private; these are for whoever may read the folder
         with temporary.open("rb") as written:
             os.fsync(written.fileno())  # the content before the name: else a power cut could leave an empty file
-        os.replace(temporary, path)
+        if must_be_new:
+            _claim(temporary, path)
+        else:
+            os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
 
 
-def _umask() -> int:
+def _claim(temporary: Path, path: Path) -> None:
+    """Rename the file, if nothing has that name; a mere rename would replace what has."""
+    try:
+        os.link(temporary, path)
+        temporary.unlink()
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        path.touch(exist_ok=False)
+        os.replace(temporary, path)
+
+
+def is_left_over(path: Path) -> bool:
+    """Whether this is a temporary file of `replacing`, of a process that was killed, or is writing now."""
+    return _LEFT_OVER.fullmatch(path.name) is not None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold a lock by the name of `path` during the block, unless another process holds it: whether it is held.
+
+    The system gives it back when the process ends, however that comes about. The file stays.
+    """
+    if not HAS_LOCKS:
+        yield True
+        return
+    with path.open("a") as file:
+        try:
+            flock(file, LOCK_EX | LOCK_NB)
+        except BlockingIOError:
+            yield False
+        except OSError:  # a file system without locks
+            yield True
+        else:
+            yield True
+
+
+def umask() -> int:
+    """The permission bits that new files of this process go without."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

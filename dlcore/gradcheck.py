@@ -11,7 +11,8 @@ import numpy.typing as npt
 from dlcore import backend
 from dlcore.autograd import grad
 from dlcore.tensor import Tensor
-from kernels.errors import DTypeError, GradientCheckError, GraphError
+from kernels import options
+from kernels.errors import ArgumentError, DTypeError, GradientCheckError, GraphError
 
 
 def gradcheck(
@@ -42,7 +43,11 @@ def gradcheck(
         DTypeError: an input that requires a gradient is not float64.
         GraphError: no input requires a gradient.
     """
-    checked = _positions_to_check(inputs)
+    checked = _positions_to_check(function, inputs)
+    step, rtol, atol = (
+        options.number("gradcheck", name, value, least=0.0, above=name == "step")
+        for name, value in (("step", step), ("rtol", rtol), ("atol", atol))
+    )
     output = function(*inputs)
     weights = np.random.default_rng(0).uniform(0.5, 1.5, output.shape)
     seed = Tensor(output.backend.asarray(weights))
@@ -66,7 +71,7 @@ def gradgradcheck(
 
     Arguments and errors are those of `gradcheck`; the weights of the output are differentiated too.
     """
-    with_gradient = [inputs[number] for number in _positions_to_check(inputs)]
+    with_gradient = [inputs[number] for number in _positions_to_check(function, inputs)]
     shape = function(*inputs).shape
     rng = np.random.default_rng(1)
     seed = Tensor(inputs[0].backend.asarray(rng.uniform(0.5, 1.5, shape)), requires_grad=True)
@@ -82,7 +87,12 @@ def gradgradcheck(
     return gradcheck(directional_derivative, [*inputs, seed], step=step, rtol=rtol, atol=atol)
 
 
-def _positions_to_check(inputs: Sequence[Tensor]) -> list[int]:
+def _positions_to_check(function: object, inputs: Sequence[Tensor]) -> list[int]:
+    if not callable(function):
+        raise ArgumentError(f"gradcheck: expected a function first, got {options.short(function)}")
+    for number, tensor in enumerate(options.items("gradcheck", "inputs", inputs, "Tensors")):
+        if not isinstance(tensor, Tensor):
+            raise DTypeError(f"gradcheck: input {number} must be a Tensor, got {options.short(tensor)}")
     checked = [number for number, tensor in enumerate(inputs) if tensor.requires_grad]
     if not checked:
         raise GraphError("gradcheck: none of the inputs has requires_grad=True")

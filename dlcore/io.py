@@ -35,7 +35,7 @@ def load(network: Module, path: str | os.PathLike[str]) -> None:
     """Read a safetensors file into a network's parameters and buffers, wherever these are.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: there is no such file, or it cannot be read.
         FileFormatError: the file is damaged, or no safetensors file.
         StateDictError: its names or shapes are not the network's; nothing is loaded.
     """
@@ -46,10 +46,12 @@ def load(network: Module, path: str | os.PathLike[str]) -> None:
 
 def load_arrays(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Name → NumPy array of everything in a safetensors file; errors as for `load`."""
+    if not Path(path).is_file():  # a pipe or a device would never end
+        raise MissingFileError(f"load: there is no file {os.fspath(path)!r}")
     try:
         content = Path(path).read_bytes()
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        raise MissingFileError(f"load: there is no file {os.fspath(path)!r}") from None
+    except OSError as error:
+        raise MissingFileError(f"load: {os.fspath(path)!r} cannot be read: {error.strerror or error}") from None
     try:
         return parse(content)
     except KeyError as error:  # safetensors looks the type up in a table of NumPy's

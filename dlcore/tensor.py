@@ -4,25 +4,26 @@ Methods and operators follow NumPy and the array API standard (`axis`, `keepdims
 specific to differentiation (`backward`, `grad`, `detach`, `requires_grad`) follows PyTorch.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlcore import autograd, backend, ops
-from dlcore.array_methods import ArrayMethods
 from dlcore.autograd import Function, Version, without_gradient
 from dlcore.backend import Backend
 from dlcore.ops.shape import broadcasting
-from kernels.errors import DTypeError, GraphError, ShapeError
+from dlcore.protocols import Protocols
+from kernels import options
+from kernels.errors import DTypeError, GraphError, IndexingError, ShapeError
 from kernels.types import Array
 
 Axis = int | tuple[int, ...] | None
 Operand = Any  # a Tensor, an array of the same backend, or a number
 
 
-class Tensor(ArrayMethods):
+class Tensor(Protocols):
     """An array that can be differentiated through.
 
     Args:
@@ -38,7 +39,6 @@ class Tensor(ArrayMethods):
     """
 
     __slots__ = ("__weakref__", "data", "grad", "grad_fn", "requires_grad", "version")
-    __array_priority__ = 1000  # array + tensor asks the tensor
 
     data: Array
     grad: "Tensor | None"
@@ -48,6 +48,7 @@ class Tensor(ArrayMethods):
 
     def __init__(self, data: Any, requires_grad: bool = False) -> None:
         self.data = as_array(data, None)
+        requires_grad = options.flag("Tensor", "requires_grad", requires_grad)
         if requires_grad and self.data.dtype.kind != "f":
             raise DTypeError(f"Tensor: only floating-point tensors can require a gradient, got {self.data.dtype}")
         self.grad = None
@@ -73,67 +74,7 @@ class Tensor(ArrayMethods):
         """Whether no recorded operation computed it; gradients are kept in leaves."""
         return self.grad_fn is None
 
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise ShapeError("len: a tensor of shape () has no length")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator["Tensor"]:
-        return (self[index] for index in range(len(self)))
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    __array_ufunc__ = None  # array + tensor asks the tensor, instead of making an array of tensors
-
-    def __repr__(self) -> str:
-        values = np.array2string(backend.to_numpy(self.data), separator=", ", prefix="tensor(", threshold=100)
-        notes = [f"shape={self.shape}", f"dtype={self.dtype}"]
-        if self.backend.name != "numpy":
-            notes.append(f"backend={self.backend.name}")
-        if self.grad_fn is not None:
-            notes.append(f"grad_fn={type(self.grad_fn).__name__}")
-        elif self.requires_grad:
-            notes.append("requires_grad=True")
-        return f"tensor({values}, {', '.join(notes)})"
-
     # ---- to and from ------------------------------------------------------------------------------------------------
-
-    def numpy(self) -> npt.NDArray[Any]:
-        """A copy of the values as a NumPy array."""
-        return np.array(backend.to_numpy(self.data))
-
-    # Other libraries read a tensor without a copy: through DLPack, or where they know only CUDA's older protocol, that.
-
-    def __dlpack__(self, **options: Any) -> Any:
-        if self.requires_grad:
-            raise GraphError("__dlpack__: other libraries do not see this tensor's graph; hand over x.detach()")
-        exported: Any = self.data
-        return exported.__dlpack__(**options)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        exported: Any = self.data
-        return exported.__dlpack_device__()
-
-    @property
-    def __cuda_array_interface__(self) -> dict[str, Any]:
-        exported: Any = self.data
-        return exported.__cuda_array_interface__
-
-    def item(self) -> Any:
-        """The value of a tensor of one element, as a Python number; waits for the device if there is one."""
-        if self.size != 1:
-            raise ShapeError(f"item: expected a tensor of one element, got shape {self.shape}")
-        return self.data.item()
 
     def detach(self) -> "Tensor":
         """The same values in the same memory, as a leaf that nothing is differentiated through."""
@@ -146,7 +87,7 @@ class Tensor(ArrayMethods):
 
     def astype(self, dtype: npt.DTypeLike) -> "Tensor":
         """The values in another dtype."""
-        wanted = np.dtype(dtype)
+        wanted = options.element_type("astype", dtype)
         if wanted == self.dtype:
             return self
         if wanted.kind != "f":  # integers and booleans carry no gradient
@@ -166,10 +107,11 @@ class Tensor(ArrayMethods):
         """Overwrite the values in place, keeping shape, dtype and backend; backward notices."""
         if self.grad_fn is not None:
             raise GraphError("copy_: this tensor was computed; only leaves can be overwritten")
-        array = values.data if isinstance(values, Tensor) else values
-        array = self.backend.asarray(array)
+        array = as_array(values, None, on=self.backend)
         if array.shape != self.shape:
             raise ShapeError(f"copy_: values have shape {array.shape} but the tensor has {self.shape}")
+        if self.backend.is_host and not self.data.flags.writeable:
+            raise GraphError("copy_: this tensor's memory is read-only; overwrite a copy of it, dl.tensor(…)")
         with self.backend.active_device():
             self.data[...] = array
         self.version.changed()
@@ -204,8 +146,32 @@ class Tensor(ArrayMethods):
     def __rpow__(self, other: Operand) -> "Tensor":
         return ops.Power.apply(other, self)
 
+    def __floordiv__(self, other: Operand) -> "Tensor":
+        return ops.FloorDivide.apply(self, other)
+
+    def __rfloordiv__(self, other: Operand) -> "Tensor":
+        return ops.FloorDivide.apply(other, self)
+
+    def __mod__(self, other: Operand) -> "Tensor":
+        return ops.Remainder.apply(self, other)
+
+    def __rmod__(self, other: Operand) -> "Tensor":
+        return ops.Remainder.apply(other, self)
+
+    def __divmod__(self, other: Operand) -> "tuple[Tensor, Tensor]":
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Operand) -> "tuple[Tensor, Tensor]":
+        return other // self, other % self
+
     def __neg__(self) -> "Tensor":
         return ops.Negative.apply(self)
+
+    def __pos__(self) -> "Tensor":
+        return self
+
+    def __round__(self, ndigits: int | None = None) -> "Tensor":
+        return self.round(ndigits or 0)
 
     def __matmul__(self, other: Operand) -> "Tensor":
         return matmul(self, other)
@@ -213,44 +179,92 @@ class Tensor(ArrayMethods):
     def __rmatmul__(self, other: Operand) -> "Tensor":
         return matmul(other, self)
 
-    # Comparisons have no gradient: they give tensors of booleans.
+    # Comparisons have no gradient: they give tensors of booleans. To what is no number, as None, a tensor is not equal.
 
     def __eq__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return self._compare("equal", other)
+        return self._without_gradient("equal", other)
 
     def __ne__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return self._compare("not_equal", other)
+        return self._without_gradient("not_equal", other)
 
     def __lt__(self, other: Operand) -> "Tensor":
-        return self._compare("less", other)
+        return self._without_gradient("less", other)
 
     def __le__(self, other: Operand) -> "Tensor":
-        return self._compare("less_equal", other)
+        return self._without_gradient("less_equal", other)
 
     def __gt__(self, other: Operand) -> "Tensor":
-        return self._compare("greater", other)
+        return self._without_gradient("greater", other)
 
     def __ge__(self, other: Operand) -> "Tensor":
-        return self._compare("greater_equal", other)
+        return self._without_gradient("greater_equal", other)
 
     __hash__ = object.__hash__
 
-    def _compare(self, name: str, other: Operand) -> "Tensor":
+    # Of booleans: and, or, either, not; of integers, bit by bit.
+
+    def __and__(self, other: Operand) -> "Tensor":
+        return self._without_gradient("bitwise_and", other)
+
+    def __or__(self, other: Operand) -> "Tensor":
+        return self._without_gradient("bitwise_or", other)
+
+    def __xor__(self, other: Operand) -> "Tensor":
+        return self._without_gradient("bitwise_xor", other)
+
+    __rand__ = __and__
+    __ror__ = __or__
+    __rxor__ = __xor__
+
+    def __invert__(self) -> "Tensor":
+        return self._without_gradient("invert")
+
+    def _without_gradient(self, name: str, *others: Operand) -> Any:
+        """An element-wise function of the array module; NotImplemented where `others` are no numbers."""
         owner = self.backend
         function: Callable[..., Array] = getattr(owner.xp, name)
-        array = other.data if isinstance(other, Tensor) else other.item() if isinstance(other, np.generic) else other
-        if hasattr(array, "dtype"):
-            backend.common(name, {"self": self.data, "other": array})
+        arrays = []
+        for other in others:
+            array = other.data if isinstance(other, Tensor) else other
+            array = array.item() if isinstance(array, np.generic) else array  # as weak as in arithmetic
+            if hasattr(array, "dtype"):
+                backend.common(name, {"self": self.data, "other": array})
+            elif isinstance(array, (list, tuple, complex)):
+                raise DTypeError(f"{name}: expected a Tensor, an array or a number, got {type(array).__name__}")
+            elif not isinstance(array, (bool, int, float)):
+                return NotImplemented
+            arrays.append(array)
         with owner.active_device():
-            return without_gradient(broadcasting(name, function, self.data, array))
+            return without_gradient(broadcasting(name, function, self.data, *arrays))
 
     def __getitem__(self, index: Any) -> "Tensor":
-        parts = index if isinstance(index, tuple) else (index,)
-        arrays = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
-        return ops.GetItem.apply(self, index=arrays if isinstance(index, tuple) else arrays[0])
+        return ops.GetItem.apply(self, index=_of_arrays(index))
+
+    def __setitem__(self, index: Any, values: Operand) -> None:
+        """Overwrite the elements at an index in place, in a leaf; backward notices."""
+        if self.grad_fn is not None:
+            raise GraphError("x[…] = …: this tensor was computed; only leaves can be overwritten, so use dl.where")
+        array = values.data if isinstance(values, Tensor) else values
+        if hasattr(array, "dtype"):
+            backend.common("x[…] = …", {"x": self.data, "values": array})
+        try:
+            with self.backend.active_device():
+                self.data[_of_arrays(index)] = array
+        except IndexError as error:
+            raise IndexingError(f"indexing: {error} (shape {self.shape})") from None
+        except ValueError:
+            raise ShapeError(f"x[…] = …: values of shape {np.shape(array)} do not fit (x.shape={self.shape})") from None
+        self.version.changed()
 
 
 autograd.register_tensor(Tensor)
+
+
+def _of_arrays(index: Any) -> Any:
+    """An index, or a tuple of them, with arrays for Tensors."""
+    if isinstance(index, tuple):
+        return tuple(part.data if isinstance(part, Tensor) else part for part in index)
+    return index.data if isinstance(index, Tensor) else index
 
 
 def asarray(data: Any, dtype: npt.DTypeLike | None = None) -> Tensor:
@@ -279,6 +293,19 @@ def matmul(a: Operand, b: Operand) -> Tensor:
     return product if right.ndim > 1 else product[..., 0]
 
 
+def operand(operation: str, name: str, x: Any) -> Tensor:
+    """A Tensor as it is, and an array as a constant one: what functions of tensors take.
+
+    Raises:
+        DTypeError: it is neither.
+    """
+    if isinstance(x, Tensor):
+        return x
+    if isinstance(x, np.generic) or not hasattr(x, "dtype"):
+        raise DTypeError(f"{operation}: {name} must be a Tensor, got {options.short(x)}; make one with dl.tensor(…)")
+    return Tensor(x)
+
+
 def as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) -> Array:
     """`data` as an array: where it lies, or on `on`; lists and numbers go to the active backend."""
     if isinstance(data, Tensor):
@@ -286,12 +313,14 @@ def as_array(data: Any, dtype: npt.DTypeLike | None, on: Backend | None = None) 
     if backend.is_foreign(data):
         data = backend.from_dlpack(data)
     is_array = hasattr(data, "dtype")
+    if dtype is not None:
+        dtype = options.element_type("tensor", dtype)
     try:
         values = data if is_array else np.asarray(data, dtype=dtype)
-    except (TypeError, ValueError):  # lists of different lengths, or what cannot become `dtype`
+    except (TypeError, ValueError, OverflowError):  # lists of different lengths, or what cannot become `dtype`
         values = np.asarray(None)
-    if values.dtype.kind not in "biuf":
-        raise DTypeError(f"expected real numbers (an array, or lists of equal lengths), got {data!r:.60}")
+    if not autograd.is_numeric(values):
+        raise DTypeError(f"expected real numbers (an array, or lists of equal lengths), got {options.short(data)}")
     if is_array:
         owner = on or backend.of(data)
         return owner.asarray(data, dtype)

@@ -1,8 +1,9 @@
 """The kernels of deep learning: arrays in, new arrays out, on NumPy or CuPy.
 
 Each function checks its arguments once and hands them to `kernels.cpu` (Numba) or `kernels.cuda`, by the type of
-its arrays. `kernels.reference` holds the same functions as naive loops. Arrays are float32 or float64, all of one
-type; CuPy arrays also float16 or bfloat16, which are computed in float32. They may have any strides; 4-D results have
+its arrays. `kernels.reference` holds the same functions as naive loops. Arrays are float32, float64 or float16, all of
+one type; CuPy arrays also bfloat16. What is stored in half precision is computed in float32 (on the CPU in arrays of
+float32, made on the way in: that saves memory between calls, not time). Arrays may have any strides; 4-D results have
 shape (N, C, H, W) and channels-last memory, N, H, W, C.
 
 Options of a window, everywhere: `kernel_size`, `stride` and `dilation` are an int or (height, width); `padding` is
@@ -15,7 +16,7 @@ Every function raises `ArgumentError` (an option out of its range), `ShapeError`
 
 from typing import Literal
 
-from kernels import validation
+from kernels import options, validation
 from kernels.dispatch import implementation
 from kernels.errors import ArgumentError, ShapeError
 from kernels.fused import (
@@ -31,6 +32,7 @@ from kernels.fused import (
     softmax_cross_entropy_grad,
 )
 from kernels.geometry import Padding, Size, convolution_window, pooling_window
+from kernels.shortage import within_memory
 from kernels.types import Array, Shape4
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
 OWNER = "dlcore"
 
 
+@within_memory
 def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 0, dilation: Size = 1) -> Array:
     """Unfold windows into rows.
 
@@ -88,6 +91,7 @@ def im2col(x: Array, kernel_size: Size, *, stride: Size = 1, padding: Padding = 
     return cols
 
 
+@within_memory
 def col2im(
     cols: Array,
     input_shape: Shape4,
@@ -121,6 +125,7 @@ def col2im(
     return x
 
 
+@within_memory
 def conv2d(
     x: Array,
     weight: Array,
@@ -169,8 +174,9 @@ def conv2d(
     validation.channels("conv2d", ("x.shape", x.shape), ("weight.shape", weight.shape), groups)
     if bias is not None:
         validation.shape("conv2d", "bias", bias, weight.shape[:1], f"weight.shape={weight.shape}")
-    if activation not in (None, "relu"):
-        raise ArgumentError(f'conv2d: activation must be None or "relu", got {activation!r}.')
+    options.choice("conv2d", "activation", activation, (None, "relu"))
+    if packed is not None and not isinstance(packed, dict):
+        raise ArgumentError(f"conv2d: packed must be None or a dict, got {options.short(packed)}.")
     window = convolution_window("conv2d", x.shape[2:], weight.shape[2:], stride, padding, dilation)
     validation.algorithm("conv2d", algorithm, window, groups)
     y: Array = kernels.conv2d(
@@ -188,6 +194,7 @@ def conv2d(
     return y
 
 
+@within_memory
 def conv2d_input_grad(
     grad_output: Array,
     weight: Array,
@@ -238,6 +245,7 @@ def conv2d_input_grad(
     return grad_input
 
 
+@within_memory
 def conv2d_weight_grad(
     x: Array,
     grad_output: Array,
@@ -289,6 +297,7 @@ def conv2d_weight_grad(
     return grad_weight
 
 
+@within_memory
 def max_pool2d(
     x: Array,
     kernel_size: Size,
@@ -323,6 +332,7 @@ def max_pool2d(
     return y, argmax
 
 
+@within_memory
 def max_pool2d_grad(
     grad_output: Array,
     argmax: Array,
@@ -371,6 +381,7 @@ def max_pool2d_grad(
     return grad_input
 
 
+@within_memory
 def max_pool2d_gather(
     x: Array,
     argmax: Array,
@@ -409,6 +420,7 @@ def max_pool2d_gather(
     return y
 
 
+@within_memory
 def avg_pool2d(
     x: Array,
     kernel_size: Size,
@@ -445,6 +457,7 @@ def avg_pool2d(
     return y
 
 
+@within_memory
 def avg_pool2d_grad(
     grad_output: Array,
     input_shape: Shape4,
@@ -490,6 +503,7 @@ def avg_pool2d_grad(
     return grad_input
 
 
+@within_memory
 def matmul(a: Array, b: Array, bias: Array | None = None, *, activation: Literal["relu"] | None = None) -> Array:
     """The matrix product of two matrices, to which a bias is added; then the activation.
 
@@ -510,12 +524,12 @@ def matmul(a: Array, b: Array, bias: Array | None = None, *, activation: Literal
         )
     if bias is not None and bias.shape != b.shape[1:]:
         validation.shape("matmul", "bias", bias, b.shape[1:], f"b.shape={b.shape}")
-    if activation not in (None, "relu"):
-        raise ArgumentError(f'matmul: activation must be None or "relu", got {activation!r}.')
+    options.choice("matmul", "activation", activation, (None, "relu"))
     product: Array = kernels.matmul(a, b, bias, activation=activation)
     return product
 
 
+@within_memory
 def relu(x: Array) -> Array:
     """The larger of x and 0, element by element; NaN stays.
 
@@ -531,6 +545,7 @@ def relu(x: Array) -> Array:
     return y
 
 
+@within_memory
 def relu_grad(grad_output: Array, y: Array) -> Array:
     """The gradient of `relu`, passed on where its result is positive: 0 at 0.
 
@@ -552,6 +567,7 @@ def relu_grad(grad_output: Array, y: Array) -> Array:
     return grad_input
 
 
+@within_memory
 def erf(x: Array) -> Array:
     """The error function, 2 / √π ∫₀ˣ exp(-t²) dt, element by element.
 

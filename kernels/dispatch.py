@@ -1,4 +1,8 @@
-"""Which implementation serves a call: decided by the type of its arrays, loaded when first needed."""
+"""Which implementation serves a call: decided by the type of its arrays, loaded when first needed.
+
+On the CPU half precision is storage: here, and nowhere else, float16 arrays become float32 on the way into a kernel,
+and its results float16 again on the way out, rounded once.
+"""
 
 import functools
 from collections.abc import Mapping
@@ -28,8 +32,11 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
         DTypeError: an argument is no array.
         BackendMismatchError: NumPy and CuPy arrays are mixed.
     """
-    if algorithm == "auto" and _NUMPY_ONLY.issuperset(map(type, arrays.values())):
-        return _package("cpu")
+    types = set(map(type, arrays.values()))
+    if type(None) in types:
+        _check_present(operation, arrays)
+    if isinstance(algorithm, str) and algorithm == "auto" and types <= _NUMPY_ONLY:
+        return _on_host("cpu", arrays)
     kinds = {name: _kind(operation, name, array) for name, array in arrays.items() if array is not None}
     if len(set(kinds.values())) > 1:
         given = ", ".join(f"{name} is a {kind} array" for name, kind in kinds.items())
@@ -37,7 +44,7 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
             f"{operation}: {given}; bring them to one backend first (cupy.asarray or cupy.asnumpy)."
         )
     on_gpu = "CuPy" in kinds.values()
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise ArgumentError(f"{operation}: algorithm must be one of {_listed()}, got {algorithm!r}.")
     if algorithm in ("winograd", "reference") and on_gpu:
         raise ArgumentError(
@@ -46,7 +53,54 @@ def implementation(operation: str, arrays: Mapping[str, Array | None], algorithm
         )
     if on_gpu:
         return _on_device(operation, arrays)
-    return _package("reference" if algorithm == "reference" else "cpu")
+    return _on_host("reference" if algorithm == "reference" else "cpu", arrays)
+
+
+def _on_host(package: str, arrays: Mapping[str, Array | None]) -> Any:
+    first: Any = next(iter(arrays.values()))
+    return _in_float32(package) if first.dtype.type is np.float16 else _package(package)
+
+
+class _InFloat32:
+    """A package for arrays of float16: computed in float32."""
+
+    def __init__(self, package: ModuleType) -> None:
+        self._package = package
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._package, name)
+        if name == "optimizer_step":  # in place, and of parameters of several types
+            return function
+
+        @functools.wraps(function)
+        def in_float32(*arguments: Any, **options: Any) -> Any:
+            results = function(*map(_widened, arguments), **options)
+            if not isinstance(results, tuple):
+                return results.astype(np.float16)
+            numbers = _OF_ANOTHER_TYPE.get(name)
+            dtypes = [np.float16] * len(results) if numbers is None else [arguments[n].dtype for n in numbers]
+            # Statistics, behind the last of these, stay float32, and what is no float (positions, masks) what it is.
+            narrow = (
+                result.astype(dtype, copy=False) if result.dtype == np.float32 else result
+                for result, dtype in zip(results, dtypes, strict=False)
+            )
+            return *narrow, *results[len(dtypes) :]
+
+        return in_float32
+
+
+#: Where results are not all of the first argument's type: the numbers of the arguments whose types the results have.
+_OF_ANOTHER_TYPE = {
+    "batch_norm": (0,),
+    "batch_norm_grad": (1, 2, 2),
+    "layer_norm": (0,),
+    "layer_norm_grad": (1, 2, 2),
+}
+
+
+def _widened(argument: Any) -> Any:
+    is_half = isinstance(argument, np.ndarray) and argument.dtype == np.float16
+    return argument.astype(np.float32) if is_half else argument
 
 
 class _OnDevice:
@@ -77,6 +131,16 @@ def _on_device(operation: str, arrays: Mapping[str, Array | None]) -> Any:
     return _package("cuda") if device.id == cupy.cuda.Device().id else _OnDevice(device)
 
 
+#: The arguments that may be left out.
+_OPTIONAL = {("conv2d", "bias"), ("matmul", "bias")}
+
+
+def _check_present(operation: str, arrays: Mapping[str, Array | None]) -> None:
+    for name, array in arrays.items():
+        if array is None and (operation, name) not in _OPTIONAL:
+            raise DTypeError(f"{operation}: {name} must be a NumPy or CuPy array, got None.")
+
+
 def _kind(operation: str, name: str, array: object) -> str:
     if isinstance(array, np.ndarray):
         return "NumPy"
@@ -91,6 +155,11 @@ _NUMPY_ONLY = frozenset({np.ndarray, type(None)})
 
 def _listed() -> str:
     return ", ".join(f'"{name}"' for name in ALGORITHMS)
+
+
+@functools.cache
+def _in_float32(package: str) -> _InFloat32:
+    return _InFloat32(_package(package))
 
 
 @functools.cache

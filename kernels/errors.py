@@ -6,7 +6,18 @@ echoes what was given and says what was expected. `dlcore` re-exports all of the
 
 
 class DLCoreError(Exception):
-    """Base of every exception that dlcore and its kernels raise on purpose."""
+    """Base of every exception that dlcore and its kernels raise on purpose.
+
+    Attributes:
+        where: the layer that raised it, as "features.3, Conv2d(16, 32, …)": its path in the network that was called,
+            and what it is. The text begins with it. "" for what was not raised inside a network.
+    """
+
+    where: str = ""
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.where}: {message}" if self.where else message
 
 
 class ArgumentError(DLCoreError, ValueError):
@@ -15,6 +26,14 @@ class ArgumentError(DLCoreError, ValueError):
 
 class ShapeError(DLCoreError, ValueError):
     """An array has a shape that does not fit the operation or the other arrays."""
+
+
+class UnsizedError(ShapeError, TypeError):
+    """A tensor without axes was used as a sequence."""
+
+
+class IndexingError(ShapeError, IndexError):
+    """An index lies outside a tensor, or is of no kind that indexes one."""
 
 
 class DTypeError(DLCoreError, TypeError):
@@ -30,7 +49,7 @@ class BackendMismatchError(DLCoreError, TypeError):
 
 
 class DeviceMemoryError(DLCoreError, MemoryError):
-    """A GPU has too little memory free for what was asked."""
+    """A GPU, or this machine, has too little memory free for what was asked."""
 
 
 class GraphError(DLCoreError, RuntimeError):
@@ -51,6 +70,10 @@ class FileFormatError(DLCoreError, ValueError):
 
 class MissingFileError(DLCoreError, FileNotFoundError):
     """A file or folder that was named does not exist."""
+
+
+class CheckpointError(DLCoreError, OSError):
+    """A checkpoint cannot be written, or none of those that are there can be read."""
 
 
 class DataError(DLCoreError, ValueError):

@@ -9,12 +9,16 @@ weights and biases, may be float32 or the array's own type. A weight's gradient 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from kernels import validation
+import numpy as np
+
+from kernels import options, validation
 from kernels.dispatch import implementation
 from kernels.errors import ArgumentError, DTypeError, ShapeError
+from kernels.shortage import within_memory
 from kernels.types import Array
 
 
+@within_memory
 def batch_norm(
     x: Array, weight: Array, bias: Array, *, eps: float = 1e-5, activation: Literal["relu"] | None = None
 ) -> tuple[Array, Array, Array]:
@@ -36,10 +40,12 @@ def batch_norm(
     """
     kernels = implementation("batch_norm", {"x": x, "weight": weight, "bias": bias})
     _check_channels("batch_norm", x, activation, weight=weight, bias=bias)
+    eps = options.number("batch_norm", "eps", eps, least=0.0)
     y, mean, var = kernels.batch_norm(x, weight, bias, eps=eps, activation=activation)
     return y, mean, var
 
 
+@within_memory
 def batch_norm_inference(
     x: Array,
     weight: Array,
@@ -67,10 +73,12 @@ def batch_norm_inference(
     parts = {"weight": weight, "bias": bias, "mean": mean, "var": var}
     kernels = implementation("batch_norm_inference", {"x": x, **parts})
     _check_channels("batch_norm_inference", x, activation, **parts)
+    eps = options.number("batch_norm_inference", "eps", eps, least=0.0)
     y: Array = kernels.batch_norm_inference(x, weight, bias, mean, var, eps=eps, activation=activation)
     return y
 
 
+@within_memory
 def batch_norm_grad(
     grad_output: Array,
     x: Array,
@@ -104,6 +112,7 @@ def batch_norm_grad(
     _check_channels("batch_norm_grad", x, activation, **parts)
     validation.floats("batch_norm_grad", x=x, grad_output=grad_output)
     validation.shape("batch_norm_grad", "grad_output", grad_output, x.shape, f"x.shape={x.shape}")
+    eps = options.number("batch_norm_grad", "eps", eps, least=0.0)
     dx, grad_weight, grad_bias = kernels.batch_norm_grad(
         grad_output,
         x,
@@ -118,6 +127,7 @@ def batch_norm_grad(
     return dx, grad_weight, grad_bias
 
 
+@within_memory
 def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tuple[Array, Array, Array]:
     """Normalize each sample by its own mean and variance: y = (x − mean) / √(var + eps) · weight + bias.
 
@@ -136,10 +146,12 @@ def layer_norm(x: Array, weight: Array, bias: Array, *, eps: float = 1e-5) -> tu
     _check_trailing("layer_norm", x, weight)
     validation.floats_beside("layer_norm", x, weight=weight, bias=bias)
     validation.shape("layer_norm", "bias", bias, weight.shape, f"weight.shape={weight.shape}")
+    eps = options.number("layer_norm", "eps", eps, least=0.0)
     y, mean, var = kernels.layer_norm(x, weight, bias, eps=eps)
     return y, mean, var
 
 
+@within_memory
 def layer_norm_grad(
     grad_output: Array, x: Array, weight: Array, mean: Array, var: Array, *, eps: float = 1e-5
 ) -> tuple[Array, Array, Array]:
@@ -166,10 +178,12 @@ def layer_norm_grad(
     validation.shape("layer_norm_grad", "grad_output", grad_output, x.shape, because)
     for name, array in (("mean", mean), ("var", var)):
         validation.shape("layer_norm_grad", name, array, x.shape[: x.ndim - weight.ndim], because)
+    eps = options.number("layer_norm_grad", "eps", eps, least=0.0)
     dx, grad_weight, grad_bias = kernels.layer_norm_grad(grad_output, x, weight, mean, var, eps=eps)
     return dx, grad_weight, grad_bias
 
 
+@within_memory
 def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     """−ln softmax(x)[label] of each row.
 
@@ -188,6 +202,7 @@ def softmax_cross_entropy(x: Array, labels: Array) -> tuple[Array, Array]:
     return losses, probability
 
 
+@within_memory
 def softmax_cross_entropy_grad(grad_losses: Array, probability: Array, labels: Array) -> Array:
     """The gradient of `softmax_cross_entropy` with respect to the logits: (softmax(x) − one_hot(label)) · grad.
 
@@ -210,6 +225,7 @@ def softmax_cross_entropy_grad(grad_losses: Array, probability: Array, labels: A
     return dx
 
 
+@within_memory
 def dropout(x: Array, p: float, *, key: int, stream: int = 0, start: int = 0) -> tuple[Array, Array]:
     """Set elements to zero with probability p and divide the others by 1 − p.
 
@@ -230,11 +246,16 @@ def dropout(x: Array, p: float, *, key: int, stream: int = 0, start: int = 0) ->
     """
     kernels = implementation("dropout", {"x": x})
     validation.floats("dropout", x=x)
-    _check_probability("dropout", p)
+    p = options.probability("dropout", p)
+    key, stream, start = (
+        options.whole("dropout", name, value, least=0, most=2**64 - 1)
+        for name, value in (("key", key), ("stream", stream), ("start", start))
+    )
     y, kept = kernels.dropout(x, p, key=key, stream=stream, start=start)
     return y, kept
 
 
+@within_memory
 def dropout_grad(grad_output: Array, kept: Array, p: float) -> Array:
     """The gradient of `dropout`, which is linear: what was kept, divided by 1 − p.
 
@@ -251,11 +272,12 @@ def dropout_grad(grad_output: Array, kept: Array, p: float) -> Array:
     if kept.dtype != bool:
         raise DTypeError(f"dropout_grad: kept is {kept.dtype} but dropout returns booleans.")
     validation.shape("dropout_grad", "kept", kept, grad_output.shape, f"grad_output.shape={grad_output.shape}")
-    _check_probability("dropout_grad", p)
+    p = options.probability("dropout_grad", p)
     dx: Array = kernels.dropout_grad(grad_output, kept, p)
     return dx
 
 
+@within_memory
 def optimizer_step(
     formula: Callable[..., tuple[Any, ...]],
     parameters: Sequence[Sequence[Array]],
@@ -283,6 +305,7 @@ def optimizer_step(
         weight_decay: g + weight_decay · w stands for g.
         shrink: w · shrink stands for w in the formula.
     """
+    _check_step(formula, parameters, numbers)
     if not parameters:
         return
     arrays = {"w": parameters[0][0], "g": parameters[0][1]}
@@ -291,11 +314,17 @@ def optimizer_step(
         for array in own:
             if type(array) is not kind:  # refused, unless it is a subclass
                 implementation("optimizer_step", {"w": parameters[0][0], "another array": array})
+            if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+                raise DTypeError(f"optimizer_step: arrays of floats are expected, got {array.dtype}.")
             if array.shape != own[0].shape:
                 raise ShapeError(
                     f"optimizer_step: the arrays of a parameter must have one shape, got {[a.shape for a in own]}."
                 )
+        if kind is np.ndarray and not all(array.flags.writeable for array in (own[0], *own[2:])):
+            raise ArgumentError("optimizer_step: a parameter, or what is kept beside it, is in read-only memory.")
     step = implementation("optimizer_step", arrays).optimizer_step
+    weight_decay = options.number("optimizer_step", "weight_decay", weight_decay)
+    shrink = options.number("optimizer_step", "shrink", shrink)
     step(formula, parameters, numbers, weight_decay=weight_decay, shrink=shrink)
 
 
@@ -309,8 +338,7 @@ def _check_channels(operation: str, x: Array, activation: str | None, **parts: A
         )
     for name, array in parts.items():
         validation.shape(operation, name, array, x.shape[1:2], f"x.shape={x.shape}")
-    if activation not in (None, "relu"):
-        raise ArgumentError(f'{operation}: activation must be None or "relu", got {activation!r}.')
+    options.choice(operation, "activation", activation, (None, "relu"))
 
 
 def _check_trailing(operation: str, x: Array, weight: Array) -> None:
@@ -327,6 +355,26 @@ def _check_labels(operation: str, x: Array, labels: Array) -> None:
     validation.shape(operation, "labels", labels, x.shape[:1], f"{len(x)} rows")
 
 
-def _check_probability(operation: str, p: float) -> None:
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"{operation}: p must be a probability from 0 to 1, got {p!r}.")
+def _check_step(formula: Any, parameters: Any, numbers: Any) -> None:
+    if not hasattr(formula, "__code__"):
+        raise ArgumentError(f"optimizer_step: formula must be a Python function, got {options.short(formula)}.")
+    if not isinstance(parameters, (list, tuple)) or not isinstance(numbers, (list, tuple)):
+        raise ArgumentError("optimizer_step: parameters and numbers must be lists, of one length.")
+    if len(parameters) != len(numbers):
+        raise ArgumentError(
+            f"optimizer_step: expected numbers for each parameter, got {len(parameters)} and {len(numbers)}."
+        )
+    expected = formula.__code__.co_argcount
+    for own, behind in zip(parameters, numbers, strict=True):
+        if not (isinstance(own, (list, tuple)) and len(own) >= 2 and isinstance(behind, (list, tuple))):
+            raise ArgumentError(
+                "optimizer_step: each parameter must be a list of its array, its gradient and what is kept."
+            )
+        if len(own) + len(behind) != expected:
+            raise ArgumentError(
+                f"optimizer_step: the formula takes {expected} arguments, but there are {len(own)} arrays and "
+                f"{len(behind)} numbers."
+            )
+        for number in behind:
+            if type(number) is not float:
+                options.number("optimizer_step", "each of numbers", number)

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from kernels.errors import ArgumentError, ShapeError
+from kernels.options import short
 
 #: One number for both axes, or (height, width).
 Size: TypeAlias = int | Sequence[int]
@@ -20,6 +21,11 @@ Size: TypeAlias = int | Sequence[int]
 Padding: TypeAlias = int | Sequence[int] | Sequence[Sequence[int]] | Literal["same", "valid"]
 #: (height, width)
 Pair: TypeAlias = tuple[int, int]
+
+#: Sizes, strides and padding are below it: kernels count with 64 bits, also in products of two of them.
+_MOST = 2**31
+#: More places of a window than memory has bytes anywhere.
+_MOST_PLACES = 2**40
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +185,18 @@ def pair(operation: str, name: str, value: Size, *, least: int = 1) -> Pair:
     Raises:
         ArgumentError: `value` is neither an int nor two of them, or too small.
     """
-    if type(value) is int and value >= least:
+    if type(value) is int and least <= value < _MOST:
         return value, value
     try:
         given = value if isinstance(value, Sequence) else (value, value)
         height, width = (operator.index(number) for number in given)
     except (TypeError, ValueError):
         height = width = least - 1
-    if min(height, width) < least:
+    if min(height, width) < least or max(height, width) >= _MOST:
+        below = "" if height < least or width < least else f" and below {_MOST}"
         raise ArgumentError(
-            f"{operation}: {name} must be an int of at least {least} or a (height, width) pair of them, got {value!r}."
+            f"{operation}: {name} must be an int of at least {least}{below} or a (height, width) pair of them, got "
+            f"{short(value)}."
         )
     return height, width
 
@@ -215,6 +223,11 @@ def _window(
             f"{operation}: the output would be empty: the window covers {_by(extent)} cells but the padded "
             f"input has {_by(padded)} (input {_by(input_size)}, kernel_size={kernel_size}, "
             f"padding={padding}, dilation={dilation})."
+        )
+    if height * width > _MOST_PLACES:
+        raise ShapeError(
+            f"{operation}: the output would have {_by((height, width))} cells, more than memory holds (input "
+            f"{_by(input_size)}, stride={stride}, padding={padding})."
         )
     return Window(kernel_size, stride, padding, dilation, input_size, (height, width))
 
@@ -249,10 +262,10 @@ def _padding_pairs(
             top, left = bottom, right = pair(operation, "padding", padding, least=0)  # type: ignore
     except (TypeError, ValueError):  # an ArgumentError of `pair` is a ValueError
         top = bottom = left = right = -1
-    if min(top, bottom, left, right) < 0:
+    if min(top, bottom, left, right) < 0 or max(top, bottom, left, right) >= _MOST:
         raise ArgumentError(
             f"{operation}: padding must be an int of at least 0, (height, width), "
-            f'((top, bottom), (left, right)), "same" or "valid", got {padding!r}.'
+            f'((top, bottom), (left, right)), "same" or "valid", got {short(padding)}.'
         )
     return (top, bottom), (left, right)
 
@@ -268,12 +281,9 @@ def _every_window_sees_input(window: Window) -> bool:
     if window.padding == ((0, 0), (0, 0)):
         return True  # then every window starts on an input cell
     return all(
-        all(
-            any(0 <= output * stride + tap * dilation - before < size for tap in range(kernel))
-            for output in range(outputs)
-        )
-        for (before, _), size, outputs, stride, kernel, dilation in zip(
-            window.padding,
+        _sees_input(*axis)
+        for axis in zip(
+            (before for before, _ in window.padding),
             window.input_size,
             window.output_size,
             window.stride,
@@ -282,6 +292,17 @@ def _every_window_sees_input(window: Window) -> bool:
             strict=True,
         )
     )
+
+
+def _sees_input(before: int, size: int, outputs: int, stride: int, kernel: int, dilation: int) -> bool:
+    """Whether every window of an axis has a tap on one of its `size` cells, in front of which lie `before` others."""
+    if (outputs - 1) * stride - before >= size or -(-before // dilation) >= kernel:
+        return False  # the last window begins behind the input, or the first one ends before it
+    if dilation <= size:
+        return True
+    # Taps may step over the input. Where a window begins before it, the first tap that does not lie before it counts.
+    begins_before = min(outputs, -(-before // stride))
+    return all((output * stride - before) % dilation < size for output in range(begins_before))
 
 
 def _by(size: Sequence[int]) -> str:

@@ -13,14 +13,14 @@ from kernels.geometry import Window, argmax_dtype
 from kernels.layout import is_cupy
 from kernels.types import Array, Shape4
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.float16))
 _ALIKE = [{dtype} for dtype in _FLOATS]
 #: By name, because bfloat16 is no type of NumPy's own.
 _HALVES = ("float16", "bfloat16")
 
 
 def floats(operation: str, **arrays: Array | None) -> None:
-    """All arrays are of one type: float32 or float64, on a GPU also float16 or bfloat16.
+    """All arrays are of one type: float16, float32 or float64, on a GPU also bfloat16.
 
     None stands for an array that was left out.
 
@@ -32,14 +32,14 @@ def floats(operation: str, **arrays: Array | None) -> None:
     given = {name: array.dtype for name, array in arrays.items() if array is not None}
     first, *others = given
     for name, dtype in given.items():
-        if dtype in _FLOATS or (dtype.name in _HALVES and is_cupy(arrays[name])):
+        if dtype in _FLOATS or (dtype.name == "bfloat16" and is_cupy(arrays[name])):
             continue
-        if dtype.name in _HALVES:
+        if dtype.name == "bfloat16":
             raise DTypeError(
-                f"{operation}: {name} is {dtype}, in which only the GPU computes (CuPy arrays); convert it, for "
-                f'example with {name}.astype("float32").'
+                f"{operation}: {name} is bfloat16, which only the GPU takes (CuPy arrays); convert it, for example "
+                f'with {name}.astype("float32").'
             )
-        raise DTypeError(f"{operation}: {name} is {dtype} but float32 or float64 is expected.")
+        raise DTypeError(f"{operation}: {name} is {dtype} but float32, float64 or float16 is expected.")
     for name in others:
         if given[name] != given[first]:
             raise DTypeError(

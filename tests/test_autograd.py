@@ -100,6 +100,13 @@ def test_gradients_of_two_leaves_never_share_memory(backend: dl.backend.Backend,
     assert (given.numpy() == 1).all()
 
 
+def test_a_gradient_that_is_repeated_gets_memory_for_each_element(backend: dl.backend.Backend) -> None:
+    x = leaf([1.0, 2.0])
+    (2 * x.sum()).backward()
+    x.grad[0].copy_(7.0)
+    assert x.grad.numpy().tolist() == [7.0, 2.0]
+
+
 # ---- grad() ---------------------------------------------------------------------------------------------------------
 
 
@@ -153,6 +160,19 @@ def test_backward_through_backward(backend: dl.backend.Backend) -> None:
     slope, x.grad = x.grad, None
     slope.backward()
     assert x.grad.item() == 18.0
+
+
+def test_gradients_that_add_up_can_be_differentiated_if_asked_for(backend: dl.backend.Backend) -> None:
+    x = leaf(3.0)
+    (x * x).backward(create_graph=True)
+    (x * x * x).backward(create_graph=True)
+    slope, x.grad = x.grad, None
+    slope.backward(retain_graph=True)
+    assert x.grad.item() == 2.0 + 18.0
+    x.grad = slope
+    (x * x).backward()
+    assert x.grad.item() == 6.0 + 27.0 + 6.0
+    assert not x.grad.requires_grad
 
 
 def test_without_create_graph_the_result_is_a_constant(backend: dl.backend.Backend) -> None:

@@ -1,6 +1,7 @@
 """The command `dlcore`, mostly called in this process: `main` takes arguments and returns the exit code."""
 
 import datetime
+import errno
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from dlcore import models
 from dlcore.cli import main
 from dlcore.commands import choices, information, training
 from dlcore.data import digits
+from dlcore.train import snapshot
 from dlcore.train.report import can_draw
 
 ROOT = Path(__file__).parents[1]
@@ -52,13 +54,14 @@ def run(tmp_path_factory):
 
 
 def command(*arguments, **environment):
-    """The command in a process of its own, without a terminal."""
+    """The command in a process of its own, without a terminal; SIGINT reaches it even where this one ignores it."""
     return subprocess.Popen(
         [sys.executable, "-m", "dlcore", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        preexec_fn=None if sys.platform == "win32" else lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -102,6 +105,10 @@ def test_options_are_kept(here, capsys, no_figures):
         "seed": 7,
         "backend": "numpy",
         "threads": 1,
+        "schedule": "constant",
+        "accumulate": 1,
+        "checkpoint_every": 0,
+        "keep_checkpoints": 2,
     }
     assert len((here / "a/b/metrics.jsonl").read_text().splitlines()) == 1
     assert "adamw, learning rate 0.02, batches of 50, seed 7; numpy, 1 thread\n" in capsys.readouterr().out
@@ -255,7 +262,10 @@ def test_two_runs_in_the_same_second():
         ("train --lr nan", "lr must be a number at least 0.0, got nan"),
         ("train --weight-decay -1", "weight_decay"),
         ("train --model resnet", "model: expected one of perceptron, mlp, simple-convnet, deep-convnet, lenet-5, "),
-        ("train --data imagenet", "data: expected one of digits, mnist, got 'imagenet'"),
+        (
+            "train --data imagenet",
+            "data: expected one of digits, mnist, fashion-mnist, cifar10, a folder of images or an .npz file, got",
+        ),
         ("train --optimizer magic", "optimizer: expected one of sgd,"),
         ("train --backend jax", '"cupy:N" or "auto", got \'jax\''),
         ("train --colour blue", "--colour"),
@@ -323,14 +333,18 @@ def test_training_that_diverges(here, capsys):
     assert re.fullmatch(
         r"dlcore: training: the loss is NaN or infinite at step \d .*try a smaller learning rate\n", err
     )
-    assert sorted(path.name for path in (here / "run").iterdir()) == ["config.json"]
+    assert not (here / "run/model.safetensors").exists()
 
 
 @pytest.mark.parametrize(
     ("epochs_before", "message"),
     [
-        (0, "interrupted in epoch 1 of 30; no epoch was complete, so run holds no weights"),
-        (2, "interrupted in epoch 3 of 30; the best weights so far, of epoch 2, are in run/model.safetensors"),
+        (0, "interrupted in epoch 1 of 30, before there was a checkpoint; begin again with: dlcore train --resume run"),
+        (
+            2,
+            "interrupted in epoch 3 of 30; all is saved up to step-000000076-epoch-0002, go on with: "
+            "dlcore train --resume run",
+        ),
     ],
 )
 def test_ctrl_c(here, capsys, monkeypatch, epochs_before, message):
@@ -343,6 +357,39 @@ def test_ctrl_c(here, capsys, monkeypatch, epochs_before, message):
     assert main(["train", "--model", "mlp", "--run", "run"]) == 130
     assert capsys.readouterr().err == f"dlcore: {message}\n"
     assert (here / "run/model.safetensors").exists() == (epochs_before > 0)
+
+
+def test_a_full_disk_says_how_to_go_on(here, capsys, monkeypatch, no_figures):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "_write", full)
+        assert main(["train", "--model", "mlp", "--epochs", "2", "--run", "run"]) == 2
+    error = "the checkpoint of step 38 can't be written into run/checkpoints: No space left on device"
+    go_on = "once that is mended, go on with: dlcore train --resume run"
+    assert capsys.readouterr().err == f"dlcore: {error}; {go_on}\n"
+    assert main(["train", "--resume", "run"]) == 0
+    assert len((here / "run/metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_schedules_and_accumulation(here, capsys, no_figures):
+    rates = {}
+    for name in ("constant", "cosine", "one-cycle", "plateau"):
+        options = f"--model mlp --epochs 3 --lr 0.01 --batch-size 16 --accumulate 3 --schedule {name} --run {name}"
+        assert main(["train", *options.split()]) == 0
+        records = [json.loads(line) for line in (here / name / "metrics.jsonl").read_text().splitlines()]
+        assert [record["step"] for record in records] == [25, 50, 75]
+        rates[name] = [record["learning_rate"] for record in records]
+    assert rates["constant"] == rates["plateau"] == [0.01] * 3
+    np.testing.assert_allclose(rates["cosine"], [0.01, 0.0075, 0.0025])
+    assert rates["one-cycle"][0] < rates["one-cycle"][2] < rates["one-cycle"][1] <= 0.01
+    for arguments, message in (
+        ("--lr 1", "--lr: a run that is resumed goes on as it began; leave --lr out"),
+        ("--epochs 9", "epochs: the learning rates of this run follow 'cosine' over 3 epochs, so there can't be 9"),
+    ):
+        assert main(["train", "--resume", "cosine", *arguments.split()]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_ctrl_c_elsewhere(run, capsys, monkeypatch):
@@ -364,7 +411,7 @@ def test_help_and_version(capsys):
     assert main(["train", "--help"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "5,000 of them held out for validation" in out
-    assert "Default: 30 for digits, 5 for mnist." in out
+    assert "Default: 30 for digits, 5 for mnist, 10 for fashion-mnist, 10 for cifar10; for a path" in out
     assert str(sum(map(len, digits()))) == "1797"
     assert "1,197 training, 300 validation and 300 test images" in out
 
@@ -410,8 +457,12 @@ def test_ctrl_c_for_real(here):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.fullmatch(r"dlcore: interrupted in epoch \d+ of 100000; the best weights so far, of epoch .*\n", err)
+    saved = r"all is saved up to step-\d+\S*, go on with: dlcore train --resume run"
+    assert re.fullmatch(rf"dlcore: interrupted in epoch \d+ of 100000; {saved}\n", err)
     assert main(["evaluate", "run"]) == 0
+    epochs = len((here / "run/metrics.jsonl").read_text().splitlines())
+    assert main(["train", "--resume", "run", "--epochs", str(epochs + 1)]) == 0
+    assert len((here / "run/metrics.jsonl").read_text().splitlines()) == epochs + 1
 
 
 @pytest.mark.slow

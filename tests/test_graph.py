@@ -90,6 +90,14 @@ def test_views_and_twins_share_a_version(
         y.backward()
 
 
+def test_other_data_is_noticed(backend: dl.backend.Backend) -> None:
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    x.data = dl.zeros(2, "float64").data
+    with NOTICED:
+        y.backward()
+
+
 def test_a_change_of_what_backward_does_not_need_is_harmless(backend: dl.backend.Backend) -> None:
     x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
     total = (x + y).sum() + (x.detach() * 1.0 * y).sum()
@@ -286,6 +294,11 @@ def function(forward: Callable[..., Any], backward: Callable[..., Any] | None = 
             function(lambda self, a: a, lambda self, g: g.sum()),
             dl.ShapeError,
             r"Mine.backward returned a gradient of shape \(\) for input 0, whose shape is \(2,\)",
+        ),
+        (
+            function(lambda self, a: a, lambda self, g: dl.concat([g, g])),
+            dl.ShapeError,
+            r"Mine.backward returned a gradient of shape \(4,\) for input 0, whose shape is \(2,\)",
         ),
     ],
 )

@@ -30,8 +30,8 @@ def test_example(
         assert expected in printed
 
 
-def test_there_are_five_examples() -> None:
-    assert len(EXAMPLES) == 5
+def test_the_examples_are_found() -> None:
+    assert len(EXAMPLES) == 6
 
 
 @pytest.mark.parametrize("name", ["train", "test"])

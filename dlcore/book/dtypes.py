@@ -1,4 +1,4 @@
-"""Element types: the book's code takes what NumPy takes, kernels take float32 or float64.
+"""Element types: the book's code takes what NumPy takes, and gives kernels float32 or float64.
 
 Results have the type that NumPy's promotion gives: float32 images times float64 weights make float64. Integers are
 computed in float64, float16 in float32.

@@ -1,58 +1,12 @@
-"""The data sets and optimisers that the command line offers, and what it does where nothing was said."""
+"""The models and optimisers that the command line offers, and what it does where nothing was said."""
 
-from dataclasses import dataclass
-
-from dlcore import data, models, optim
-from dlcore.data import Dataset
+from dlcore import models, optim
+from dlcore.commands import datasets
 from dlcore.nn import Module
+from dlcore.train import Callback, Scheduled
 from kernels.errors import ArgumentError
 
 MODELS = tuple(models.names())
-
-
-@dataclass(frozen=True)
-class Splits:
-    """A data set in three parts: to learn from, to choose an epoch by, and to report on."""
-
-    train: Dataset
-    validation: Dataset
-    test: Dataset
-
-
-@dataclass(frozen=True)
-class DataChoice:
-    """A data set on the command line.
-
-    Attributes:
-        description: what is in it, and how it is split.
-        epochs, batch_size: the defaults.
-        margin: pixels between a digit and the edge of its image, which `predict` keeps, too.
-    """
-
-    description: str
-    epochs: int
-    batch_size: int
-    margin: int
-
-
-#: Of MNIST's 60,000 training images, those held out for validation. The test images only ever measure the result.
-HELD_OUT = 5_000
-
-DATA = {
-    "digits": DataChoice(
-        "1,197 training, 300 validation and 300 test images of 8 × 8 pixels, which come with dlcore",
-        epochs=30,
-        batch_size=32,
-        margin=0,
-    ),
-    "mnist": DataChoice(
-        f"60,000 training images of 28 × 28 pixels, {HELD_OUT:,} of them held out for validation, and 10,000 test "
-        "images; found in $DLCORE_DATA or downloaded once (11 MB)",
-        epochs=5,
-        batch_size=100,
-        margin=4,
-    ),
-}
 
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     "sgd": optim.SGD,
@@ -78,27 +32,25 @@ LEARNING_RATES = {
 }
 
 
-def load_data(name: str) -> Splits:
-    """The data set of that name, downloaded if need be.
+#: How the learning rate goes on: see `make_schedule`.
+SCHEDULES = ("constant", "cosine", "one-cycle", "plateau")
 
-    Raises:
-        DataUnavailableError, FileFormatError: its files are missing or damaged.
-    """
-    if name == "digits":
-        return Splits(*data.digits())
-    both, test = data.mnist()
-    # The same split for every seed, so that runs of different seeds can be compared.
-    train, validation = data.random_split(both, [len(both) - HELD_OUT, HELD_OUT], seed=0)
-    return Splits(train, validation, test)
+#: Those that are spread over all epochs, whose number can't change any more once the first has begun.
+SCHEDULES_OF_FIXED_LENGTH = ("cosine", "one-cycle")
 
 
-def check_names(model: str, data: str, optimizer: str) -> None:
-    """Refuse unknown names before anything is downloaded or made.
+def check_names(model: str, data: str, optimizer: str, schedule: str = "constant") -> None:
+    """Refuse unknown names before anything is downloaded or made; whether a path exists shows when it is read.
 
     Raises:
         ArgumentError: one of them is unknown; says which there are.
     """
-    for option, name, known in (("model", model, MODELS), ("data", data, DATA), ("optimizer", optimizer, OPTIMIZERS)):
+    datasets.check_name(data)
+    for option, name, known in (
+        ("model", model, MODELS),
+        ("optimizer", optimizer, OPTIMIZERS),
+        ("schedule", schedule, SCHEDULES),
+    ):
         if name not in known:
             raise ArgumentError(f"{option}: expected one of {', '.join(known)}, got {name!r}")
 
@@ -115,3 +67,17 @@ def make_optimizer(
     if weight_decay is not None:
         options["weight_decay"] = weight_decay
     return OPTIMIZERS[name](network.parameters(), **options)
+
+
+def make_schedule(name: str, optimizer: optim.Optimizer, epochs: int, steps: int) -> list[Callback]:
+    """What changes the learning rate, with so many steps in each epoch: no callback for "constant".
+
+    "cosine" falls from the learning rate to 0, "one-cycle" rises to it and then falls, both step by step over all
+    epochs; "plateau" divides it by 10 whenever the validation loss has not improved for 3 epochs.
+    """
+    if name == "cosine":
+        return [Scheduled(optim.CosineAnnealingLR(optimizer, epochs * steps), every="step")]
+    if name == "one-cycle":
+        # One more than there are updates: a schedule takes a step behind the last one, too.
+        return [Scheduled(optim.OneCycleLR(optimizer, optimizer.lr, epochs * steps + 1), every="step")]
+    return [Scheduled(optim.ReduceLROnPlateau(optimizer, patience=3))] if name == "plateau" else []

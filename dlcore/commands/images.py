@@ -1,22 +1,28 @@
-"""Image files as a digit network wants them: grey, light strokes on black, of the size it was trained on."""
+"""Image files as a network wants them: digits light on black and centred, other images scaled as a whole."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from kernels.errors import ArgumentError, FileFormatError, MissingFileError
+from dlcore.data.images import read_image
+from kernels.errors import ArgumentError
 
 Grey = npt.NDArray[np.float32]
 
-#: Larger images are refused: unpacked, they could fill the memory.
-_MOST_PIXELS = 100_000_000
 #: A stroke is what differs from the background by more than this share of the whole range.
 _STROKE = 0.3
 #: Under this range of grey values, an image shows nothing.
 _LEAST_CONTRAST = 0.1
+
+
+def check_takes_images(input_shape: tuple[int, ...]) -> None:
+    """Raise ArgumentError if inputs of this shape are not (1, H, W) or (3, H, W)."""
+    if len(input_shape) != 3 or input_shape[0] not in (1, 3):
+        raise ArgumentError(
+            f"predict: the network takes inputs of shape {input_shape}, not images: expected (1, H, W) or (3, H, W)"
+        )
 
 
 def read_grey(path: Path) -> Grey:
@@ -26,28 +32,26 @@ def read_grey(path: Path) -> Grey:
         MissingFileError: there is no such file.
         FileFormatError: it is damaged, too large, or neither PNG nor JPEG.
     """
-    if not path.is_file():
-        raise MissingFileError(f"predict: there is no file {str(path)!r}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # we have a limit of our own
-            with Image.open(path, formats=["PNG", "JPEG"]) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise FileFormatError(
-                        f"predict: {str(path)!r} has {image.width} × {image.height} pixels, "
-                        f"more than the {_MOST_PIXELS:,} that are read"
-                    )
-                return _grey(ImageOps.exif_transpose(image))
-    except UnidentifiedImageError:
-        raise FileFormatError(f"predict: {str(path)!r} is neither a PNG nor a JPEG image") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's decoders raise
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"predict: {str(path)!r} cannot be read: {error}") from error
+    return np.asarray(read_image(path).convert("L"), dtype=np.float32) / np.float32(255)
 
 
-def to_input(name: str, grey: Grey, input_shape: tuple[int, ...], margin: int) -> npt.NDArray[np.float32]:
-    """One input of a network, (C, H, W), from an image of any size.
+def as_picture(image: Image.Image, input_shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """One input of a network, (C, H, W), from an image of any size: values from 0 to 1, scaled, not cut.
+
+    Args:
+        image: of 8 bits per value.
+        input_shape: the network's, (1, H, W) for grey or (3, H, W) for colours.
+    """
+    channels, height, width = input_shape
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    pixels = np.asarray(image, dtype=np.float32).reshape(height, width, channels)
+    return np.ascontiguousarray(np.moveaxis(pixels / np.float32(255), -1, 0))
+
+
+def as_digit(name: str, grey: Grey, input_shape: tuple[int, ...], margin: int) -> npt.NDArray[np.float32]:
+    """One input of a network, (C, H, W), from an image of a digit.
 
     Dark strokes on a light ground are inverted. An image of the network's own size is otherwise taken as it is; from
     any other the digit is cut out, scaled to fit between the margins and centred on its centre of mass, as MNIST's
@@ -60,10 +64,8 @@ def to_input(name: str, grey: Grey, input_shape: tuple[int, ...], margin: int) -
         margin: pixels to leave free on each side of the digit.
 
     Raises:
-        ArgumentError: the image shows nothing, or the network does not take images.
+        ArgumentError: the image shows nothing.
     """
-    if len(input_shape) != 3:
-        raise ArgumentError(f"predict: the network takes inputs of shape {input_shape}, not images")
     height, width = input_shape[1:]
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     ground = float(np.median(edge))
@@ -74,16 +76,6 @@ def to_input(name: str, grey: Grey, input_shape: tuple[int, ...], margin: int) -
             raise ArgumentError(f"predict: {name!r} shows nothing, its pixels are all about the same grey")
         strokes = _centred(_cut_out(difference / difference.max()), height, width, margin)
     return np.ascontiguousarray(np.broadcast_to(strokes, input_shape), dtype=np.float32)
-
-
-def _grey(image: Image.Image) -> Grey:
-    if image.mode.startswith(("I", "F")):  # 16 bits or more: Pillow would cut them off at 255
-        values = np.asarray(image, dtype=np.float32)
-        return values / np.float32(max(values.max(), 65535 if image.mode.startswith("I") else 1))
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
 
 
 def _cut_out(strokes: Grey) -> Grey:

@@ -1,23 +1,24 @@
 """`dlcore train` and `dlcore evaluate`."""
 
 import datetime
-import time
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dlcore
 from dlcore import backend, models, nn
-from dlcore.commands import choices
-from dlcore.commands.choices import Splits
+from dlcore.commands import choices, datasets
+from dlcore.commands.datasets import Splits
 from dlcore.commands.output import say, table
 from dlcore.data import DataLoader
 from dlcore.io import load
 from dlcore.nn import Module
-from dlcore.train import MetricsFile, SaveWeights, Trainer
+from dlcore.optim import Optimizer
+from dlcore.train import Checkpoints, MetricsFile, SaveWeights, Trainer
 from dlcore.train import evaluate as measure
 from dlcore.train.report import can_draw, write_figures
 from dlcore.train.run import RunConfig, RunFolder, write_json
-from kernels.errors import DLCoreError, StateDictError
+from kernels.errors import ArgumentError, CheckpointError, DLCoreError, StateDictError
 
 #: What the epoch is chosen by whose weights are kept.
 MONITOR = "validation_loss"
@@ -38,8 +39,12 @@ class TrainOptions:
     optimizer: str
     learning_rate: float | None
     weight_decay: float | None
+    schedule: str
+    accumulate: int
     seed: int
     run: Path | None
+    checkpoint_every: int | None
+    keep_checkpoints: int
 
 
 def train(options: TrainOptions) -> None:
@@ -49,42 +54,88 @@ def train(options: TrainOptions) -> None:
         DLCoreError: an option or a file does not fit, or training failed; the message says which.
         TrainingInterruptedError: Ctrl-C was pressed.
     """
-    choices.check_names(options.model, options.data, options.optimizer)
-    choice = choices.DATA[options.data]
-    path = options.run or unused_path(options.model, options.data, datetime.datetime.now())
+    choices.check_names(options.model, options.data, options.optimizer, options.schedule)
+    path = options.run or unused_path(options.model, datasets.label(options.data), datetime.datetime.now())
     RunFolder(path).check_unused()
-    splits = choices.load_data(options.data)
+    splits = datasets.load(options.data)
     backend.seed(options.seed)
     network = models.create(options.model, splits.train.input_shape, splits.train.num_classes)
     optimizer = choices.make_optimizer(options.optimizer, network, options.learning_rate, options.weight_decay)
     config = RunConfig(
         dlcore=dlcore.__version__,
         model=options.model,
-        data=options.data,
+        data=datasets.lasting(options.data),
         input_shape=splits.train.input_shape,
         classes=tuple(splits.train.classes),
-        epochs=options.epochs or choice.epochs,
-        batch_size=options.batch_size or choice.batch_size,
+        epochs=options.epochs or datasets.default_epochs(options.data, splits.train),
+        batch_size=options.batch_size or datasets.default_batch_size(options.data, splits.train),
         optimizer=options.optimizer,
         learning_rate=optimizer.lr,
         weight_decay=optimizer.weight_decay,
         seed=options.seed,
         backend=network.backend.name,
         threads=dlcore.get_num_threads(),
+        schedule=options.schedule,
+        accumulate=options.accumulate,
+        checkpoint_every=options.checkpoint_every or 0,
+        keep_checkpoints=options.keep_checkpoints,
     )
-    folder = RunFolder.create(path)
-    folder.write_config(config)
-    _announce(config, network, splits)
-    trainer = Trainer(
-        network, optimizer, callbacks=[MetricsFile(folder.metrics), SaveWeights(folder.weights, monitor=MONITOR)]
-    )
+    _run(RunFolder.create(path, config), config, network, optimizer, splits)
+
+
+def resume(path: Path, epochs: int | None, backend_name: str | None) -> None:
+    """Go on with a run that was broken off, from its newest checkpoint; without one, begin it again.
+
+    Args:
+        path: the run folder.
+        epochs: how many the run shall have in all, if that has changed.
+        backend_name: where to go on; by default where it began.
+
+    Raises:
+        DLCoreError: the folder holds no run, its files are damaged, or its data are no longer what they were.
+        TrainingInterruptedError: Ctrl-C was pressed.
+    """
+    folder = RunFolder.resume(path)
+    config = folder.read_config()
+    choices.check_names(config.model, config.data, config.optimizer, config.schedule)
+    backend.use(config.backend if backend_name is None else backend_name)
+    if epochs is not None and epochs != config.epochs:
+        if config.schedule in choices.SCHEDULES_OF_FIXED_LENGTH:
+            raise ArgumentError(
+                f"epochs: the learning rates of this run follow {config.schedule!r} over {config.epochs} epochs, so "
+                f"there can't be {epochs}; leave --epochs out"
+            )
+        config = replace(config, epochs=epochs)
+    splits = datasets.load_for(config)
+    backend.seed(config.seed)
+    network = models.create(config.model, config.input_shape, len(config.classes))
+    optimizer = choices.make_optimizer(config.optimizer, network, config.learning_rate, config.weight_decay)
+    _run(folder, config, network, optimizer, splits)
+
+
+def _run(folder: RunFolder, config: RunConfig, network: Module, optimizer: Optimizer, splits: Splits) -> None:
+    """Train from where the folder's checkpoints stand, if there are any, and finish the run."""
     loader = DataLoader(splits.train, config.batch_size, shuffle=True, seed=config.seed)
-    started = time.perf_counter()
-    try:
-        trainer.fit(loader, epochs=config.epochs, validation=splits.validation)
-    except KeyboardInterrupt:
-        raise TrainingInterruptedError(_where_it_stopped(trainer, folder)) from None
-    _finish(folder, trainer, splits, time.perf_counter() - started)
+    steps = -(-len(loader) // config.accumulate)
+    checkpoints = Checkpoints(folder.checkpoints, config.checkpoint_every or None, config.keep_checkpoints, report=say)
+    callbacks = [
+        MetricsFile(folder.metrics),
+        SaveWeights(folder.weights, monitor=MONITOR),
+        *choices.make_schedule(config.schedule, optimizer, config.epochs, steps),
+        checkpoints,
+    ]
+    trainer = Trainer(network, optimizer, callbacks=callbacks, accumulate=config.accumulate)
+    go_on = f"dlcore train --resume {shlex.quote(str(folder.path))}"
+    with folder.alone():
+        folder.write_config(config)
+        _announce(config, network, splits, checkpoints.paths())
+        try:
+            trainer.fit(loader, epochs=config.epochs, validation=splits.validation, resume=True)
+        except KeyboardInterrupt:
+            raise TrainingInterruptedError(_where_it_stopped(trainer, checkpoints, go_on)) from None
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; once that is mended, go on with: {go_on}") from error
+        _finish(folder, trainer, splits)
 
 
 def evaluate(path: Path) -> None:
@@ -94,7 +145,7 @@ def evaluate(path: Path) -> None:
         DLCoreError: the folder holds no finished run, or its files are damaged.
     """
     config, network = open_run(path)
-    test = choices.load_data(config.data).test
+    test = datasets.load_for(config).test
     results = measure(network, test, metrics=["accuracy", "confusion_matrix"])
     say(
         f"{config.model} on the {len(test):,} test images of {config.data}: "
@@ -128,7 +179,7 @@ def open_run(path: Path) -> tuple[RunConfig, Module]:
     return config, network
 
 
-def _announce(config: RunConfig, network: Module, splits: Splits) -> None:
+def _announce(config: RunConfig, network: Module, splits: Splits, checkpoints: list[Path]) -> None:
     count = sum(parameter.size for parameter in network.parameters())
     threads = "thread" if config.threads == 1 else "threads"
     say(
@@ -141,10 +192,12 @@ def _announce(config: RunConfig, network: Module, splits: Splits) -> None:
     )
     if network.backend.is_host and _kernel_cache_is_empty():
         say("first run: kernels are compiled and kept, which takes a while once")
+    if checkpoints:
+        say(f"going on from {checkpoints[-1].name}")
     say("")
 
 
-def _finish(folder: RunFolder, trainer: Trainer, splits: Splits, seconds: float) -> None:
+def _finish(folder: RunFolder, trainer: Trainer, splits: Splits) -> None:
     """Go back to the best epoch's weights, measure them on the test data, write and print what came out."""
     load(trainer.network, folder.weights)
     chosen = trainer.history.best(MONITOR)
@@ -154,11 +207,13 @@ def _finish(folder: RunFolder, trainer: Trainer, splits: Splits, seconds: float)
         folder.results,
         {"epoch": epoch, MONITOR: chosen[MONITOR]}
         | {f"test_{name}": value for name, value in results.items()}
-        | {"seconds": round(seconds, 1)},
+        | {"seconds": round(trainer.elapsed, 1)},
     )
     say("")
     say(f"test accuracy {results['accuracy']:.4f}, loss {results['loss']:.4f}")
-    say(f"  with the weights of epoch {epoch}, which had the lowest validation loss; trained in {seconds:.1f} s")
+    say(
+        f"  with the weights of epoch {epoch}, which had the lowest validation loss; trained in {trainer.elapsed:.1f} s"
+    )
     if can_draw():
         write_figures(folder, trainer, splits.test, epoch, results)
     say(f"saved in {folder.path}:")
@@ -168,12 +223,12 @@ def _finish(folder: RunFolder, trainer: Trainer, splits: Splits, seconds: float)
         say("figures need matplotlib: pip install 'dlcore[plot]'")
 
 
-def _where_it_stopped(trainer: Trainer, folder: RunFolder) -> str:
+def _where_it_stopped(trainer: Trainer, checkpoints: Checkpoints, go_on: str) -> str:
     where = f"interrupted in epoch {trainer.epoch} of {trainer.epochs}"
-    if not folder.weights.exists():
-        return f"{where}; no epoch was complete, so {folder.path} holds no weights"
-    best = int(trainer.history.best(MONITOR)["epoch"])
-    return f"{where}; the best weights so far, of epoch {best}, are in {folder.weights}"
+    saved = checkpoints.paths()
+    if not saved:
+        return f"{where}, before there was a checkpoint; begin again with: {go_on}"
+    return f"{where}; all is saved up to {saved[-1].name}, go on with: {go_on}"
 
 
 def unused_path(model: str, data: str, moment: datetime.datetime) -> Path:

@@ -11,16 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dlcore import functional as F
 from dlcore import models
-from dlcore.commands import choices
+from dlcore.commands import choices, datasets
 from dlcore.commands.output import say
 from dlcore.nn import Module
 from dlcore.optim import Optimizer
 from dlcore.tensor import Tensor
 from dlcore.train import evaluate
 from kernels.types import Array
-
-#: What one input of each data set looks like, and how many classes there are: nothing is downloaded to find out.
-INPUTS = {"digits": ((1, 8, 8), 10), "mnist": ((1, 28, 28), 10)}
 
 
 def warm_up(model: str, data: str, batch_size: int | None, optimizer: str) -> None:
@@ -31,10 +28,11 @@ def warm_up(model: str, data: str, batch_size: int | None, optimizer: str) -> No
 
     Raises:
         ArgumentError: a name is unknown, or the network does not take such images.
+        DLCoreError: a path is given, and what is there cannot be read.
     """
     choices.check_names(model, data, optimizer)
-    input_shape, classes = INPUTS[data]
-    batch_size = batch_size or choices.DATA[data].batch_size
+    input_shape, classes, usual_batch_size = _examples(data)
+    batch_size = batch_size or usual_batch_size
     network = models.create(model, input_shape, classes)
     learner = choices.make_optimizer(optimizer, network, None, None)
     say(f"{model} for {data}, batches of {batch_size}, {optimizer}; {network.backend.name}")
@@ -51,6 +49,15 @@ def warm_up(model: str, data: str, batch_size: int | None, optimizer: str) -> No
         say(f"compiled {new} functions in {seconds:.1f} s; they are kept in {folder}")
     else:
         say(f"nothing to compile (looked for {seconds:.1f} s): all is in {folder}")
+
+
+def _examples(data: str) -> tuple[tuple[int, ...], int, int]:
+    """The shape of one input, the number of classes and the usual batch size; only what lies at a path is read."""
+    if data in datasets.NAMED:
+        choice = datasets.NAMED[data]
+        return choice.input_shape, choice.num_classes, choice.batch_size
+    train = datasets.load(data).train
+    return train.input_shape, train.num_classes, datasets.default_batch_size(data, train)
 
 
 Stage = tuple[str, Callable[[], object]]

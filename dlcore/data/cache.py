@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlcore.data.download import RemoteFile, download
+from dlcore.data.download import download
+from dlcore.data.remote import Remote
 from kernels.errors import DataUnavailableError
 
 
@@ -46,7 +47,7 @@ def data_folders(dataset: str) -> list[Path]:
     return folders
 
 
-def find_or_download(dataset: str, files: Sequence[RemoteFile], mirrors: Sequence[str]) -> list[Path]:
+def find_or_download(dataset: str, files: Sequence[Remote], mirrors: Sequence[str]) -> list[Path]:
     """The paths of a dataset's files; what no data folder holds is downloaded into the cache folder.
 
     Args:
@@ -71,6 +72,6 @@ def find_or_download(dataset: str, files: Sequence[RemoteFile], mirrors: Sequenc
     return [found[file] for file in files]
 
 
-def _find(file: RemoteFile, folders: Sequence[Path]) -> Path | None:
+def _find(file: Remote, folders: Sequence[Path]) -> Path | None:
     names = (file.name, file.name.removesuffix(".gz"))
     return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)

@@ -19,8 +19,8 @@ Index: TypeAlias = int | slice | Sequence[int] | npt.NDArray[Any]
 #: Inputs and targets, NumPy arrays.
 Pair: TypeAlias = tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
-# A class gets a name and a row of the confusion matrix: more of them than this is a mistake in the labels.
-_MOST_UNNAMED_CLASSES = 1 << 16
+#: A class gets a name and a row of the confusion matrix: more of them than this is a mistake in the labels.
+MOST_UNNAMED_CLASSES = 1 << 16
 
 
 class Dataset(ABC):
@@ -138,7 +138,7 @@ class ArrayDataset(Dataset):
 def _as_host_array(name: str, value: Any) -> npt.NDArray[Any]:
     try:
         array = to_numpy(value)
-    except ValueError as error:  # rows of different lengths
+    except (TypeError, ValueError) as error:  # rows of different lengths, no numbers
         raise DataError(f"ArrayDataset: {name} is not an array: {error}") from error
     if array.dtype.kind not in "biuf":
         raise DataError(f"ArrayDataset: {name} must hold real numbers, but its dtype is {array.dtype}")
@@ -167,8 +167,8 @@ def _checked_labels(labels: npt.NDArray[Any], classes: Sequence[str] | None) -> 
         count = len(classes)
         expected = f"there are {count} classes, so labels go from 0 to {count - 1}"
     else:
-        count = min(int(labels.max()) + 1, _MOST_UNNAMED_CLASSES)
-        expected = f"without `classes`, labels go from 0 to at most {_MOST_UNNAMED_CLASSES - 1}"
+        count = min(int(labels.max()) + 1, MOST_UNNAMED_CLASSES)
+        expected = f"without `classes`, labels go from 0 to at most {MOST_UNNAMED_CLASSES - 1}"
     outside = np.flatnonzero((labels < 0) | (labels >= count))
     if outside.size:
         first = int(outside[0])
@@ -189,7 +189,11 @@ class Subset(Dataset):
     """
 
     def __init__(self, dataset: Dataset, indices: npt.ArrayLike) -> None:
-        numbers = np.asarray(indices)
+        _check_dataset("Subset", dataset)
+        try:
+            numbers = np.asarray(indices)
+        except ValueError:  # rows of different lengths
+            numbers = np.empty(0)
         if numbers.ndim != 1 or numbers.size == 0 or numbers.dtype.kind not in "iu":
             raise DataError(
                 "Subset: indices must be one or more integers in one row, "
@@ -224,6 +228,11 @@ class Subset(Dataset):
         return self.dataset.y[self.indices]
 
 
+def _check_dataset(name: str, dataset: object) -> None:
+    if not isinstance(dataset, Dataset):
+        raise ArgumentError(f"{name}: expected a Dataset first, got {type(dataset).__qualname__}")
+
+
 def random_split(dataset: Dataset, lengths: Sequence[float], *, seed: int = 0) -> list[Subset]:
     """Deal a dataset's items at random into parts that do not overlap.
 
@@ -241,6 +250,9 @@ def random_split(dataset: Dataset, lengths: Sequence[float], *, seed: int = 0) -
         ArgumentError: the lengths do not sum to the dataset's length, or the fractions to 1.
         DataError: a part is empty.
     """
+    _check_dataset("random_split", dataset)
+    if not isinstance(lengths, Sequence) or not all(isinstance(n, int | float | np.number) for n in lengths):
+        raise ArgumentError(f"random_split: lengths must be several numbers, got {lengths!r:.60}")
     total = len(dataset)
     if all(isinstance(length, int | np.integer) for length in lengths):
         sizes = [int(length) for length in lengths]

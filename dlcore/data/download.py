@@ -1,23 +1,21 @@
 """Downloads that end with a whole file or with none.
 
 A download is written beside its destination under a temporary name, continued after a break, tried again on
-every mirror, checked against its SHA-256 and only then renamed. So a file under its own name is always whole.
+every mirror, checked against what its content must be (`dlcore.data.remote`), and only then renamed. So a file
+under its own name is always whole.
 """
 
 import glob
-import gzip
-import hashlib
 import os
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlcore.data.remote import Remote
 from kernels.errors import DataUnavailableError, FileFormatError
 
 if TYPE_CHECKING:
@@ -35,53 +33,7 @@ _ABANDONED = 600.0
 _PASSING_REFUSALS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-@dataclass(frozen=True)
-class RemoteFile:
-    """A file that can be downloaded, known by its content.
-
-    The content is what is left after gunzip: mirrors and people compress the same data differently.
-
-    Attributes:
-        name: the file's name, on the mirrors and here.
-        size: bytes of content.
-        sha256: of the content, in hexadecimal.
-    """
-
-    name: str
-    size: int
-    sha256: str
-
-    def read(self, path: Path) -> bytes:
-        """The content of the file at `path`, compressed or not; reads no more than one byte too many.
-
-        Raises:
-            FileFormatError: the file is damaged, or is another one.
-            DataUnavailableError: the file cannot be read.
-        """
-        try:
-            with open(path, "rb") as start:
-                is_compressed = start.read(2) == b"\x1f\x8b"
-            with gzip.open(path) if is_compressed else open(path, "rb") as file:
-                content = file.read(self.size + 1)
-        except EOFError as error:
-            raise FileFormatError(f"{path}: cut short: the compressed data have no end") from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise FileFormatError(f"{path}: damaged: {error}") from error
-        except OSError as error:
-            raise DataUnavailableError(f"{path} cannot be read: {_reason(error)}") from error
-        if len(content) != self.size:
-            found = f"only {len(content)}" if len(content) < self.size else "more"
-            raise FileFormatError(f"{path}: expected {self.size} bytes of content, found {found}")
-        digest = hashlib.sha256(content).hexdigest()
-        if digest != self.sha256:
-            raise FileFormatError(
-                f"{path}: damaged, or not the {self.name} that was expected "
-                f"(the content's SHA-256 is {digest}, expected {self.sha256})"
-            )
-        return content
-
-
-def download(file: RemoteFile, mirrors: Sequence[str], folder: Path) -> Path:
+def download(file: Remote, mirrors: Sequence[str], folder: Path) -> Path:
     """Fetch `file` from the first of `mirrors` that delivers it whole, showing progress on standard error.
 
     Args:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dlcore.drawing.graph import read
 from dlcore.drawing.picture import Picture
 from dlcore.tensor import Tensor
+from kernels.errors import ArgumentError
+from kernels.options import short
 
 __all__ = ["Picture", "draw_graph"]
 
@@ -37,4 +39,9 @@ def draw_graph(tensor: Tensor, names: Mapping[str, Tensor] | None = None) -> Pic
 
     Source: chapter 5 of the book draws its graphs so.
     """
-    return Picture(read(tensor, names or {}))
+    named = {} if names is None else names
+    if not isinstance(named, Mapping) or not all(isinstance(each, Tensor) for each in (tensor, *named.values())):
+        raise ArgumentError(
+            f"draw_graph: expected a Tensor, and Tensors by name, got {short(tensor)} and {short(names)}"
+        )
+    return Picture(read(tensor, named))

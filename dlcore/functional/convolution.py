@@ -4,7 +4,8 @@ from typing import Literal
 
 from dlcore import ops
 from dlcore.autograd import is_grad_enabled
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, operand
+from kernels import options
 from kernels.errors import ArgumentError, ShapeError
 from kernels.geometry import Padding, Size, convolution_window, pair
 
@@ -40,12 +41,12 @@ def conv2d(
     Raises:
         ShapeError, DTypeError, ArgumentError: arguments that do not fit; the message names them.
     """
-    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
+    window = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "algorithm": algorithm}
     inputs = (x, weight) if bias is None else (x, weight, bias)
     # In inference the weight stays as it is: its packed form is kept with its version.
     keeps = isinstance(weight, Tensor) and not is_grad_enabled()
     packed = weight.version.kept(weight.data) if keeps else None
-    return ops.Conv2d.apply(*inputs, activation=activation, packed=packed, **options)
+    return ops.Conv2d.apply(*inputs, activation=activation, packed=packed, **window)
 
 
 def conv1d(
@@ -71,9 +72,15 @@ def conv1d(
     Returns:
         (N, K, M), where M = (L + before + after - dilation · (R - 1) - 1) // stride + 1.
     """
+    x, weight, bias = _operands("conv1d", x, weight, bias)
     _check_axes("conv1d", x, weight, 3)
     if not isinstance(padding, str):
-        before, after = (padding, padding) if isinstance(padding, int) else padding
+        ends = padding if isinstance(padding, (tuple, list)) else (padding, padding)
+        if len(ends) != 2:
+            raise ArgumentError(
+                f'conv1d: padding must be an int, (before, after), "same" or "valid", got {options.short(padding)}'
+            )
+        before, after = (options.whole("conv1d", "padding", end, least=0) for end in ends)
         padding = ((0, 0), (before, after))  # type: ignore[assignment]
     y = conv2d(x.expand_dims(2), weight.expand_dims(2), bias, (1, stride), padding, (1, dilation), groups)  # type: ignore[arg-type]
     return y.squeeze(2)
@@ -109,8 +116,10 @@ def conv_transpose2d(
         ShapeError: shapes do not fit, or nothing is left of the output.
     """
     name = "conv_transpose2d"
+    x, weight, bias = _operands(name, x, weight, bias)
     _check_axes(name, x, weight, 4)
-    if groups < 1 or x.shape[1] != weight.shape[0] or x.shape[1] % groups:
+    groups = options.whole(name, "groups", groups, least=1)
+    if x.shape[1] != weight.shape[0] or x.shape[1] % groups:
         raise ShapeError(
             f"{name}: x has {x.shape[1]} channels but weight expects {weight.shape[0]}, a multiple of groups "
             f"(x.shape={x.shape}, weight.shape={weight.shape}, groups={groups})"
@@ -155,6 +164,7 @@ def conv_transpose1d(
     dilation: int = 1,
 ) -> Tensor:
     """Transposed one-dimensional convolution: (N, C, L) and (C, K / groups, R) → (N, K, M); see `conv_transpose2d`."""
+    x, weight, bias = _operands("conv_transpose1d", x, weight, bias)
     _check_axes("conv_transpose1d", x, weight, 3)
     steps = ((1, stride), (0, padding), (0, output_padding), groups, (1, dilation))
     return conv_transpose2d(x.expand_dims(2), weight.expand_dims(2), bias, *steps).squeeze(2)
@@ -178,6 +188,7 @@ def fold(
     Raises:
         ShapeError: the patches do not fit the output and the window.
     """
+    x = operand("fold", "x", x)
     window = pair("fold", "kernel_size", kernel_size)
     cells = window[0] * window[1]
     if x.ndim != 3 or x.shape[1] % cells:
@@ -190,6 +201,11 @@ def fold(
     return ops.Fold.apply(
         x, input_shape=input_shape, kernel_size=kernel_size, dilation=dilation, padding=padding, stride=stride
     )
+
+
+def _operands(name: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    bias = None if bias is None else operand(name, "bias", bias)
+    return operand(name, "x", x), operand(name, "weight", weight), bias
 
 
 def _check_axes(name: str, x: Tensor, weight: Tensor, ndim: int) -> None:

@@ -3,8 +3,9 @@
 from typing import Any, Literal
 
 from dlcore import ops
-from dlcore.tensor import Tensor, asarray
-from kernels.errors import ArgumentError, DTypeError
+from dlcore.tensor import Tensor, asarray, operand
+from kernels import options
+from kernels.errors import DTypeError
 
 
 def linear(
@@ -25,13 +26,15 @@ def linear(
         ShapeError: the numbers of features differ.
         DTypeError: the dtypes differ.
     """
-    inputs = (x, weight) if bias is None else (x, weight, bias)
+    options.choice("linear", "activation", activation, (None, "relu"))
+    given = {"x": x, "weight": weight} | ({} if bias is None else {"bias": bias})
+    inputs = [operand("linear", name, value) for name, value in given.items()]
     return ops.Linear.apply(*inputs, activation=activation)
 
 
 def flatten(x: Tensor, start_axis: int = 1) -> Tensor:
     """All axes from `start_axis` on as one."""
-    return x.flatten(start_axis)
+    return operand("flatten", "x", x).flatten(start_axis)
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
@@ -39,8 +42,7 @@ def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
 
     Source: Srivastava et al., "Dropout" (JMLR 2014).
     """
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"dropout: p must be a probability from 0 to 1, got {p!r}")
+    x, p = operand("dropout", "x", x), options.probability("dropout", p)
     return ops.Dropout.apply(x, p=p) if training and p > 0 else x
 
 
@@ -54,4 +56,4 @@ def embedding(indices: Any, weight: Tensor) -> Tensor:
     index = asarray(indices)
     if index.dtype.kind not in "iu":
         raise DTypeError(f"embedding: indices must be integers, got {index.dtype}")
-    return weight[index]
+    return operand("embedding", "weight", weight)[index]

@@ -6,7 +6,9 @@ from dlcore import ops
 from dlcore.array_functions import gather, where
 from dlcore.autograd import without_gradient
 from dlcore.functional.activation import log_softmax, softplus
-from dlcore.tensor import Tensor, asarray
+from dlcore.ops.half import in_float32
+from dlcore.tensor import Tensor, asarray, operand
+from kernels import options
 from kernels.errors import ArgumentError, DTypeError, ShapeError
 
 
@@ -37,9 +39,10 @@ def cross_entropy(
         ShapeError, DTypeError, ArgumentError: shapes, dtypes or options do not fit.
     """
     _check_reduction("cross_entropy", reduction)
-    labels = asarray(target)
-    if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy: label_smoothing must be from 0 to 1, got {label_smoothing!r}")
+    x, labels = operand("cross_entropy", "x", x), asarray(target)
+    label_smoothing = options.number("cross_entropy", "label_smoothing", label_smoothing, least=0.0, most=1.0)
+    if ignore_index is not None:
+        ignore_index = options.whole("cross_entropy", "ignore_index", ignore_index, least=-(2**63), most=2**63 - 1)
     takes_classes = labels.ndim == 1 or labels.dtype.kind != "f"
     if takes_classes and weight is None and ignore_index is None and not label_smoothing:
         return ops.CrossEntropy.apply(x, labels=labels.data, reduction=reduction)
@@ -52,12 +55,18 @@ def cross_entropy(
         )
     if ignore_index is not None:
         raise ArgumentError("cross_entropy: ignore_index is for class indices, but target holds probabilities")
+    return _cross_entropy_of_shares(x, labels, reduction, weight, label_smoothing)
+
+
+@in_float32
+def _cross_entropy_of_shares(x: Tensor, labels: Tensor, reduction: str, weight: Any, label_smoothing: float) -> Tensor:
     smooth = labels * (1.0 - label_smoothing) + label_smoothing / x.shape[1]
     shares = smooth if weight is None else smooth * _class_weights(x, weight)
     losses = -(shares * log_softmax(x, 1)).sum(1)
     return _reduce("cross_entropy", losses, reduction)
 
 
+@in_float32
 def _weighted_cross_entropy(
     x: Tensor, labels: Tensor, reduction: str, weight: Any, ignore_index: int | None, label_smoothing: float
 ) -> Tensor:
@@ -74,7 +83,7 @@ def _weighted_cross_entropy(
         logs_by_class = logs * classes
     else:
         logs_by_class = logs
-    losses = -gather(logs, known.expand_dims(1), 1).squeeze(1) * per_row
+    losses = _of_labels(logs, known) * per_row
     if label_smoothing:
         smooth = -logs_by_class.mean(1) * counted.astype(x.dtype)
         losses = losses * (1.0 - label_smoothing) + smooth * label_smoothing
@@ -82,7 +91,7 @@ def _weighted_cross_entropy(
 
 
 def _class_weights(x: Tensor, weight: Any) -> Tensor:
-    weights = asarray(_beside(x, weight))
+    weights = _beside(x, weight)
     if weights.shape != x.shape[1:]:
         raise ShapeError(
             f"cross_entropy: weight must have shape {x.shape[1:]}, one for each class, got {weights.shape}"
@@ -98,11 +107,23 @@ def nll_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         target: class indices, (N,).
         reduction: "mean", "sum" or "none".
     """
-    labels = asarray(target)
+    x, labels = operand("nll_loss", "x", x), asarray(target)
     ops.check_labels(x.data, labels.data)
-    return _reduce("nll_loss", -gather(x, labels.expand_dims(1), 1).squeeze(1), reduction)
+    return _reduce("nll_loss", _of_labels(x, labels), reduction)
 
 
+def _of_labels(logs: Tensor, labels: Tensor) -> Tensor:
+    """-logs[label] of each row; on a device, where no label was looked at, NaN for one outside the classes."""
+    losses = -gather(logs, labels.expand_dims(1), 1).squeeze(1)
+    owner = labels.backend
+    if owner.is_host:
+        return losses
+    with owner.active_device():
+        is_class = without_gradient((labels.data >= 0) & (labels.data < logs.shape[1]))
+    return where(is_class, losses, float("nan"))
+
+
+@in_float32
 def kl_div(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """P · (ln p - x): how far log-probabilities x are from probabilities p; where p is 0, 0.
 
@@ -112,7 +133,8 @@ def kl_div(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
         reduction: "mean" (over all elements, as PyTorch's), "sum", "none", or "batchmean": the sum divided by x's
             length, which is the divergence itself.
     """
-    p = asarray(_beside(x, target))
+    x = operand("kl_div", "x", x)
+    p = _beside(x, target)
     _same_shape("kl_div", x, p)
     safe = where(p > 0, p, 1.0)
     losses = where(p > 0, p * (safe.log() - x), 0.0)
@@ -121,6 +143,7 @@ def kl_div(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     return _reduce("kl_div", losses, reduction)
 
 
+@in_float32
 def binary_cross_entropy(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """-t ln x - (1 - t) ln(1 - x), from probabilities; logarithms are held above -100, as PyTorch does.
 
@@ -131,7 +154,8 @@ def binary_cross_entropy(x: Tensor, target: Any, reduction: str = "mean") -> Ten
         target: probabilities (0 … 1) of x's shape.
         reduction: "mean", "sum" or "none".
     """
-    t = asarray(_beside(x, target))
+    x = operand("binary_cross_entropy", "x", x)
+    t = _beside(x, target)
     _same_shape("binary_cross_entropy", x, t)
     losses = -t * _held_logarithm(x) - (1.0 - t) * _held_logarithm(1.0 - x)
     return _reduce("binary_cross_entropy", losses, reduction)
@@ -143,6 +167,7 @@ def _held_logarithm(x: Tensor) -> Tensor:
     return where(is_zero, -100.0, where(is_zero, 1.0, x).log().clip(low=-100.0))
 
 
+@in_float32
 def binary_cross_entropy_with_logits(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """-t ln σ(x) - (1 - t) ln(1 - σ(x)), from logits, computed as softplus(x) - t x, which cannot overflow.
 
@@ -151,13 +176,16 @@ def binary_cross_entropy_with_logits(x: Tensor, target: Any, reduction: str = "m
         target: probabilities (0 … 1) of x's shape.
         reduction: "mean", "sum" or "none".
     """
+    x = operand("binary_cross_entropy_with_logits", "x", x)
     target = _beside(x, target)
     _same_shape("binary_cross_entropy_with_logits", x, target)
     return _reduce("binary_cross_entropy_with_logits", softplus(x) - x * target, reduction)
 
 
+@in_float32
 def mse_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """(x - target)²: the mean over all elements, their sum, or each."""
+    x = operand("mse_loss", "x", x)
     target = _beside(x, target)
     _same_shape("mse_loss", x, target)
     difference = x - target
@@ -166,18 +194,20 @@ def mse_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
 
 def l1_loss(x: Tensor, target: Any, reduction: str = "mean") -> Tensor:
     """|x - target|."""
+    x = operand("l1_loss", "x", x)
     target = _beside(x, target)
     _same_shape("l1_loss", x, target)
     return _reduce("l1_loss", (x - target).abs(), reduction)
 
 
+@in_float32
 def huber_loss(x: Tensor, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
     """(x - target)² / 2 where they differ by up to delta, beyond it delta · (|x - target| - delta / 2).
 
     Source: Huber, "Robust estimation of a location parameter" (1964).
     """
-    if not delta > 0:
-        raise ArgumentError(f"huber_loss: delta must be positive, got {delta!r}")
+    delta = options.number("huber_loss", "delta", delta, least=0.0, above=True)
+    x = operand("huber_loss", "x", x)
     target = _beside(x, target)
     _same_shape("huber_loss", x, target)
     distance = (x - target).abs()
@@ -191,15 +221,14 @@ def _reduce(name: str, losses: Tensor, reduction: str) -> Tensor:
 
 
 def _check_reduction(name: str, reduction: str) -> None:
-    if reduction not in ("mean", "sum", "none"):
-        raise ArgumentError(f'{name}: reduction must be "mean", "sum" or "none", got {reduction!r}')
+    options.choice(name, "reduction", reduction, ("mean", "sum", "none"))
 
 
-def _beside(x: Tensor, target: Any) -> Any:
-    """A target as it is, or, of lists and numbers, an array on x's backend."""
-    return target if hasattr(target, "dtype") else x.backend.asarray(target, x.dtype)
+def _beside(x: Tensor, target: Any) -> Tensor:
+    """A target as a Tensor: of lists and numbers, one on x's backend."""
+    return asarray(target if hasattr(target, "dtype") else x.backend.asarray(target, x.dtype))
 
 
-def _same_shape(name: str, x: Tensor, target: Any) -> None:
-    if x.shape != tuple(target.shape):
-        raise ShapeError(f"{name}: x and target must have one shape, got {x.shape} and {tuple(target.shape)}")
+def _same_shape(name: str, x: Tensor, target: Tensor) -> None:
+    if x.shape != target.shape:
+        raise ShapeError(f"{name}: x and target must have one shape, got {x.shape} and {target.shape}")

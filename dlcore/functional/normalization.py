@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dlcore import ops
-from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError, ShapeError
+from dlcore.tensor import Tensor, asarray, operand
+from kernels import options
+from kernels.errors import ArgumentError, DTypeError, ShapeError
 
 
 def batch_norm(
@@ -39,6 +40,7 @@ def batch_norm(
 
     Source: Ioffe and Szegedy, arXiv:1502.03167.
     """
+    x = operand("batch_norm", "x", x)
     channels = x.shape[1] if x.ndim > 1 else 0
     for name, given in (
         ("weight", weight),
@@ -46,7 +48,7 @@ def batch_norm(
         ("running_mean", running_mean),
         ("running_var", running_var),
     ):
-        if given is not None and given.shape != (channels,):
+        if given is not None and operand("batch_norm", name, given).shape != (channels,):
             raise ShapeError(
                 f"batch_norm: x has {channels} channels (x.shape={x.shape}) but {name}.shape={given.shape}"
             )
@@ -64,6 +66,10 @@ def batch_norm(
         )
     running = None
     if running_mean is not None and running_var is not None:
+        momentum = options.number("batch_norm", "momentum", momentum, least=0.0, most=1.0)
+        for name, given in (("running_mean", running_mean), ("running_var", running_var)):
+            if not isinstance(given, Tensor) or given.dtype.kind in "biu":
+                raise DTypeError(f"batch_norm: {name} must be a Tensor of floats, got {options.short(given)}")
         running = (running_mean.data, running_var.data, momentum)
         running_mean.version.changed()
         running_var.version.changed()
@@ -91,11 +97,12 @@ def layer_norm(
 
     Source: Ba, Kiros and Hinton, arXiv:1607.06450.
     """
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    x = operand("layer_norm", "x", x)
+    shape = options.lengths("layer_norm", normalized_shape)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ShapeError(f"layer_norm: x must end with the axes {shape}, got x.shape={x.shape}")
     for name, given in (("weight", weight), ("bias", bias)):
-        if given is not None and given.shape != shape:
+        if given is not None and operand("layer_norm", name, given).shape != shape:
             raise ShapeError(f"layer_norm: {name} must have shape {shape}, got {given.shape}")
     weight = _filled(x, shape, 1) if weight is None else weight
     bias = _filled(x, shape, 0) if bias is None else bias
@@ -119,17 +126,18 @@ def group_norm(
 
     Source: Wu and He, arXiv:1803.08494.
     """
-    channels = x.shape[1] if x.ndim > 1 else 0
+    x = operand("group_norm", "x", x)
+    channels, num_groups = x.shape[1] if x.ndim > 1 else 0, options.whole("group_norm", "num_groups", num_groups)
     if num_groups < 1 or not channels or channels % num_groups:
         raise ShapeError(f"group_norm: num_groups={num_groups} must divide the channels of x.shape={x.shape}")
     for name, given in (("weight", weight), ("bias", bias)):
-        if given is not None and given.shape != (channels,):
+        if given is not None and operand("group_norm", name, given).shape != (channels,):
             raise ShapeError(f"group_norm: {name} must have shape ({channels},), got {given.shape}")
     rows = x.reshape((x.shape[0] * num_groups, channels // num_groups * math.prod(x.shape[2:])))
     y = layer_norm(rows, rows.shape[1], eps=eps).reshape(x.shape)
     per_channel = (1, channels, *(1,) * (x.ndim - 2))
-    y = y if weight is None else y * weight.reshape(per_channel)
-    return y if bias is None else y + bias.reshape(per_channel)
+    y = y if weight is None else y * asarray(weight).reshape(per_channel)
+    return y if bias is None else y + asarray(bias).reshape(per_channel)
 
 
 def instance_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -137,6 +145,7 @@ def instance_norm(x: Tensor, *, weight: Tensor | None = None, bias: Tensor | Non
 
     Source: Ulyanov, Vedaldi and Lempitsky, arXiv:1607.08022.
     """
+    x = operand("instance_norm", "x", x)
     return group_norm(x, x.shape[1] if x.ndim > 1 else 0, weight, bias, eps)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dlcore import ops
 from dlcore.array_functions import stack
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, operand
 from kernels.errors import ShapeError
 from kernels.geometry import Padding, Size, pair
 
@@ -59,6 +59,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Size) -> Tensor:
 
     Part i of an axis of n cells in m parts goes from ⌊i n / m⌋ to ⌈(i + 1) n / m⌉; parts may overlap by a cell.
     """
+    x = operand("adaptive_avg_pool2d", "x", x)
     size, parts = _image_size("adaptive_avg_pool2d", x), pair("adaptive_avg_pool2d", "output_size", output_size)
     if all(n % m == 0 for n, m in zip(size, parts, strict=True)):
         return avg_pool2d(x, (size[0] // parts[0], size[1] // parts[1]))
@@ -69,6 +70,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Size) -> Tensor:
 
 def adaptive_max_pool2d(x: Tensor, output_size: Size) -> Tensor:
     """The maxima of `output_size` parts of each image; parts are those of `adaptive_avg_pool2d`."""
+    x = operand("adaptive_max_pool2d", "x", x)
     size, parts = _image_size("adaptive_max_pool2d", x), pair("adaptive_max_pool2d", "output_size", output_size)
     if all(n % m == 0 for n, m in zip(size, parts, strict=True)):
         return max_pool2d(x, (size[0] // parts[0], size[1] // parts[1]))
@@ -89,6 +91,6 @@ def _shares(length: int, parts: int) -> np.ndarray[tuple[int, ...], np.dtype[np.
 
 
 def _image_size(name: str, x: Tensor) -> Sequence[int]:
-    if x.ndim != 4:
+    if operand(name, "x", x).ndim != 4:
         raise ShapeError(f"{name}: expected a tensor of shape (N, C, H, W), got {x.shape}")
     return x.shape[2:]

@@ -9,6 +9,7 @@ from dlcore.models.perceptron import MLP, Perceptron
 from dlcore.models.resnet import ResNet, ResNet18, ResNet34
 from dlcore.models.vgg import VGG, VGG11, VGG16
 from kernels.errors import ArgumentError
+from kernels.options import short
 
 __all__ = [
     "MLP",
@@ -60,6 +61,6 @@ def describe(name: str) -> str:
 
 
 def _find(name: str) -> Callable[[tuple[int, ...], int], nn.Module]:
-    if name not in _MODELS:
-        raise ArgumentError(f"model: expected one of {', '.join(_MODELS)}, got {name!r}")
+    if not isinstance(name, str) or name not in _MODELS:
+        raise ArgumentError(f"model: expected one of {', '.join(_MODELS)}, got {short(name)}")
     return _MODELS[name]

@@ -2,6 +2,7 @@
 
 from dlcore import nn
 from dlcore.models.perceptron import affine
+from kernels import options
 from kernels.errors import ArgumentError
 
 
@@ -79,10 +80,11 @@ def image_shape(model: str, input_shape: tuple[int, ...], least: int) -> tuple[i
     Raises:
         ArgumentError: it is no image, or one smaller than `least` × `least`.
     """
-    if len(input_shape) != 3 or min(input_shape[1:]) < least:
+    lengths = options.lengths(f"{model}, input_shape", input_shape)
+    if len(lengths) != 3 or min(lengths[1:]) < least or lengths[0] < 1:
         raise ArgumentError(
             f"{model}: input_shape must be (channels, height, width) with images of at least {least}×{least}, "
-            f"got {tuple(input_shape)}"
+            f"got {lengths}"
         )
-    channels, height, width = input_shape
+    channels, height, width = lengths
     return channels, height, width

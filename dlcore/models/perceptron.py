@@ -3,6 +3,7 @@
 import math
 
 from dlcore import nn
+from kernels import options
 
 
 class Perceptron(nn.Sequential):
@@ -14,7 +15,9 @@ class Perceptron(nn.Sequential):
     """
 
     def __init__(self, input_shape: tuple[int, ...], num_classes: int) -> None:
-        super().__init__({"flatten": nn.Flatten(), "output": nn.Linear(math.prod(input_shape), num_classes)})
+        super().__init__(
+            {"flatten": nn.Flatten(), "output": nn.Linear(_inputs("Perceptron", input_shape), num_classes)}
+        )
 
 
 class MLP(nn.Sequential):
@@ -28,13 +31,18 @@ class MLP(nn.Sequential):
 
     def __init__(self, input_shape: tuple[int, ...], num_classes: int, hidden: tuple[int, ...] = (100,)) -> None:
         layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
-        features = math.prod(input_shape)
-        for number, width in enumerate(hidden, start=1):
+        features = _inputs("MLP", input_shape)
+        for number, width in enumerate(options.items("MLP", "hidden", hidden, "ints"), start=1):
             layers[f"hidden{number}"] = affine(features, width)
             layers[f"relu{number}"] = nn.ReLU()
             features = width
         layers["output"] = affine(features, num_classes)
         super().__init__(layers)
+
+
+def _inputs(name: str, input_shape: tuple[int, ...]) -> int:
+    """How many numbers an example has."""
+    return math.prod(options.lengths(f"{name}, input_shape", input_shape))
 
 
 def affine(in_features: int, out_features: int) -> nn.Linear:

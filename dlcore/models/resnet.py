@@ -8,7 +8,11 @@ from dlcore import nn
 from dlcore.models.convnet import image_shape
 from dlcore.models.vgg import IMAGENET_SIZE
 from dlcore.tensor import Tensor
+from kernels import options
 from kernels.errors import ArgumentError
+
+#: In one stage; the deepest ResNet of the paper has 202 blocks in all.
+_MOST_BLOCKS = 1000
 
 Stem = Literal["imagenet", "small"]
 
@@ -69,11 +73,13 @@ class ResNet(nn.Module):
         super().__init__()
         name = type(self).__name__
         channels, height, columns = image_shape(name, input_shape, least=1)
-        if len(blocks) != 4 or min(*blocks, width) < 1 or stem not in (None, "imagenet", "small"):
-            raise ArgumentError(
-                f'{name}: expected four positive counts of blocks, a positive width, and stem "imagenet" or "small", '
-                f"got blocks={tuple(blocks)}, width={width}, stem={stem!r}"
-            )
+        options.choice(name, "stem", stem, (None, "imagenet", "small"))
+        options.whole(name, "width", width, least=1)
+        blocks = options.items(name, "blocks", blocks, "ints")
+        if len(blocks) != 4:
+            raise ArgumentError(f"{name}: expected four positive counts of blocks, got blocks={tuple(blocks)}")
+        for count in blocks:
+            options.whole(name, "each count of blocks", count, least=1, most=_MOST_BLOCKS)
         small = min(height, columns) < IMAGENET_SIZE if stem is None else stem == "small"
         self.conv1 = _convolution(channels, width, 3) if small else _convolution(channels, width, 7, 2)
         self.bn1 = nn.BatchNorm2d(width)

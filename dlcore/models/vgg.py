@@ -5,6 +5,7 @@ from typing import Literal
 from dlcore import nn
 from dlcore.models.convnet import image_shape
 from dlcore.tensor import Tensor
+from kernels import options
 from kernels.errors import ArgumentError
 
 #: Images from this size on get the layers of the paper; smaller ones the lighter form that suits them.
@@ -47,11 +48,11 @@ class VGG(nn.Module):
         super().__init__()
         name = type(self).__name__
         channels, height, columns = image_shape(name, input_shape, least=1)
-        if depth not in _BLOCKS or head not in (None, "imagenet", "small") or min(width, hidden) < 1:
-            raise ArgumentError(
-                f'{name}: expected depth of {", ".join(map(str, _BLOCKS))}, head "imagenet" or "small", and positive '
-                f"width and hidden, got depth={depth}, head={head!r}, width={width}, hidden={hidden}"
-            )
+        options.choice(name, "head", head, (None, "imagenet", "small"))
+        options.whole(name, "width", width, least=1)
+        options.whole(name, "hidden", hidden, least=1)
+        if options.whole(name, "depth", depth) not in _BLOCKS:
+            raise ArgumentError(f"{name}: expected depth of {' or '.join(map(str, _BLOCKS))}, got depth={depth}")
         small = min(height, columns) < IMAGENET_SIZE if head is None else head == "small"
         layers: list[nn.Module] = []
         side = min(height, columns)

@@ -3,7 +3,7 @@
 from dlcore import functional as F
 from dlcore.nn.module import Module
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError
+from kernels import options
 
 
 class ReLU(Module):
@@ -142,9 +142,7 @@ class Dropout(Module):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0.0 <= p <= 1.0:
-            raise ArgumentError(f"Dropout: p must be a probability from 0 to 1, got {p!r}")
-        self.p = p
+        self.p = options.probability("Dropout", p)
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from dlcore.nn.activations import Identity
 from dlcore.nn.fusion import fused
-from dlcore.nn.module import Module, is_observed
+from dlcore.nn.hooks import is_observed
+from dlcore.nn.module import Module
 from dlcore.tensor import Tensor
 from kernels.errors import ArgumentError
+from kernels.options import items
 
 
 def in_sequence(x: Tensor, *layers: Module) -> Tensor:
@@ -14,6 +16,9 @@ def in_sequence(x: Tensor, *layers: Module) -> Tensor:
 
     For a `forward` whose layers have names of their own: in_sequence(x, self.conv1, self.bn1, self.relu).
     """
+    for layer in layers:
+        if not isinstance(layer, Module):
+            raise ArgumentError(f"in_sequence: expected Modules, got {type(layer).__qualname__}")
     for step in layers if is_observed() else fused(layers):
         x = step(x)
     return x
@@ -33,7 +38,7 @@ class Sequential(Module):
         for name, layer in named.items():
             if not isinstance(layer, Module):
                 raise ArgumentError(f"Sequential: layer {name} must be a Module, got {type(layer).__qualname__}")
-            if hasattr(self, name) or not name or "." in name:
+            if not isinstance(name, str) or hasattr(self, name) or not name or "." in name:
                 raise ArgumentError(f"Sequential: no layer can be called {name!r}; choose another name, without dots")
             setattr(self, name, layer)
 
@@ -72,7 +77,7 @@ class ModuleList(Module):
 
     def extend(self, modules: Iterable[Module]) -> "ModuleList":
         """Add modules at the end."""
-        for module in modules:
+        for module in items("ModuleList", "modules", modules, "Modules"):
             self.append(module)
         return self
 
@@ -101,13 +106,15 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
+        if modules is not None and not isinstance(modules, Mapping):
+            raise ArgumentError(f"ModuleDict: expected modules by name, got {type(modules).__qualname__}")
         for name, module in (modules or {}).items():
             self[name] = module
 
     def __setitem__(self, name: str, module: Module) -> None:
         if not isinstance(module, Module):
             raise ArgumentError(f"ModuleDict: {name} must be a Module, got {type(module).__qualname__}")
-        if not name or "." in name or (hasattr(self, name) and name not in self):
+        if not isinstance(name, str) or not name or "." in name or (hasattr(self, name) and name not in self):
             raise ArgumentError(f"ModuleDict: no module can be called {name!r}; choose another name, without dots")
         setattr(self, name, module)
 
@@ -140,8 +147,12 @@ class Residual(Module):
 
     def __init__(self, function: Module, shortcut: Module | None = None) -> None:
         super().__init__()
+        shortcut = Identity() if shortcut is None else shortcut
+        for name, part in (("function", function), ("shortcut", shortcut)):
+            if not isinstance(part, Module):
+                raise ArgumentError(f"Residual: {name} must be a Module, got {type(part).__qualname__}")
         self.function = function
-        self.shortcut = Identity() if shortcut is None else shortcut
+        self.shortcut = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
         """The shape of both."""

@@ -11,7 +11,7 @@ from dlcore.creation import zeros
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter
 from dlcore.tensor import Tensor
-from kernels import layout
+from kernels import layout, options
 from kernels.errors import ArgumentError
 from kernels.geometry import Padding, Size, pair
 from kernels.types import Array
@@ -88,7 +88,7 @@ class Conv2d(Module):
             ("groups", self.groups, 1),
             ("algorithm", self.algorithm, "auto"),
         ):
-            if value != default:
+            if type(value) is not type(default) or value != default:
                 text += f", {name}={value!r}"
         return text + ("" if self.bias is not None else ", bias=False")
 
@@ -151,12 +151,19 @@ class Conv1d(Module):
         """The arguments that differ from their defaults."""
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         defaults = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-        text += "".join(f", {n}={getattr(self, n)!r}" for n, default in defaults.items() if getattr(self, n) != default)
+        given = {name: getattr(self, name) for name in defaults}
+        text += "".join(
+            f", {name}={value!r}"
+            for name, value in given.items()
+            if type(value) is not type(defaults[name]) or value != defaults[name]
+        )
         return text + ("" if self.bias is not None else ", bias=False")
 
 
 def check_channels(name: str, in_channels: int, out_channels: int, groups: int) -> None:
     """Both numbers of channels are positive multiples of `groups`, or an ArgumentError says which are not."""
+    for argument, value in (("in_channels", in_channels), ("out_channels", out_channels), ("groups", groups)):
+        options.whole(name, argument, value)
     if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
         raise ArgumentError(
             f"{name}: in_channels and out_channels must be positive multiples of groups, "
@@ -166,6 +173,6 @@ def check_channels(name: str, in_channels: int, out_channels: int, groups: int) 
 
 def channels_last_zeros(shape: tuple[int, ...]) -> Array:
     """Zeros on the active backend, whose memory holds the second axis innermost."""
-    here = backend.current()
+    here, shape = backend.current(), options.lengths("weight", shape)
     with here.active_device():
         return layout.zeros(shape, np.float32, here.xp)

@@ -11,7 +11,6 @@ else.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from dlcore.nn.activations import ReLU
 from dlcore.nn.convolution import Conv2d
@@ -47,5 +46,4 @@ def _kind(layer: Module) -> type[Module] | None:
 
 
 def _rectified(layer: Module) -> Callable[[Tensor], Tensor]:
-    forward: Any = layer.forward
-    return lambda x: forward(x, activation="relu")
+    return lambda x: layer(x, activation="relu")

@@ -4,7 +4,9 @@ Names and arguments are PyTorch's. A layer that has hooks is never computed toge
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from dlcore.autograd import Function, is_grad_enabled
@@ -20,6 +22,25 @@ Gradients = tuple[Tensor | None, ...]
 Hook = Callable[..., Any]
 
 _numbers = itertools.count()
+
+#: A function that sees each module and its output.
+Observer = Callable[["Module", Any], None]
+OBSERVER: ContextVar[Observer | None] = ContextVar("dlcore_observer", default=None)
+
+
+@contextmanager
+def observing(observer: Observer) -> Iterator[None]:
+    """A block in which `observer` is called with each module and its output once it has run, the innermost first."""
+    token = OBSERVER.set(observer)
+    try:
+        yield
+    finally:
+        OBSERVER.reset(token)
+
+
+def is_observed() -> bool:
+    """Whether someone wants to see each layer's own output, so that none may be computed together."""
+    return OBSERVER.get() is not None
 
 
 class HookHandle:
@@ -54,7 +75,7 @@ class Hooks:
     def __bool__(self) -> bool:
         return bool(self.before or self.after or self.backward)
 
-    def run(self, module: "Module", inputs: tuple[Any, ...]) -> Any:
+    def run(self, module: "Module", inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """The module's `forward`, with what the hooks make of it."""
         for hook in list(self.before.values()):
             changed = hook(module, inputs)
@@ -63,7 +84,7 @@ class Hooks:
         passage = _Passage(module, list(self.backward.values())) if self.backward and is_grad_enabled() else None
         if passage is not None:
             inputs = passage.enter(inputs)
-        output = module.forward(*inputs)
+        output = module.forward(*inputs, **options)
         for hook in list(self.after.values()):
             changed = hook(module, inputs, output)
             output = output if changed is None else changed

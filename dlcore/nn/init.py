@@ -13,7 +13,9 @@ import numpy as np
 
 from dlcore.backend import to_numpy
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError, ShapeError
+from kernels import options
+from kernels.errors import ArgumentError, DTypeError, ShapeError
+from kernels.shortage import within_memory
 
 #: By how much an activation shrinks its input's standard deviation, inverted; PyTorch's table.
 GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3.0, "relu": math.sqrt(2.0)}
@@ -44,23 +46,29 @@ def ones_(tensor: Tensor) -> Tensor:
     return constant_(tensor, 1.0)
 
 
+@within_memory
 def constant_(tensor: Tensor, value: float) -> Tensor:
     """All `value`."""
-    return tensor.copy_(np.full(tensor.shape, value, dtype=tensor.dtype))
+    value = options.number("init", "value", value)
+    return _checked(tensor).copy_(np.full(tensor.shape, value, dtype=tensor.dtype))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Normal, with the given mean and standard deviation."""
     if _skips.get():
         return tensor
-    return tensor.copy_(tensor.backend.rng.normal(tensor.shape, mean, std, tensor.dtype, purpose="initial values"))
+    return _checked(tensor).copy_(
+        tensor.backend.rng.normal(tensor.shape, mean, std, tensor.dtype, purpose="initial values")
+    )
 
 
 def uniform_(tensor: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Uniform on [low, high)."""
     if _skips.get():
         return tensor
-    return tensor.copy_(tensor.backend.rng.uniform(tensor.shape, low, high, tensor.dtype, purpose="initial values"))
+    return _checked(tensor).copy_(
+        tensor.backend.rng.uniform(tensor.shape, low, high, tensor.dtype, purpose="initial values")
+    )
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -69,7 +77,7 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     Source: Glorot and Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010),
     equation 12; chapter 6 of the book.
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor))))
+    return normal_(tensor, 0.0, options.number("init", "gain", gain) * math.sqrt(2.0 / sum(fans(tensor))))
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
@@ -77,7 +85,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
 
     Source: Glorot and Bengio (2010), equation 16.
     """
-    bound = gain * math.sqrt(6.0 / sum(fans(tensor)))
+    bound = options.number("init", "gain", gain) * math.sqrt(6.0 / sum(fans(tensor)))
     return uniform_(tensor, -bound, bound)
 
 
@@ -114,6 +122,7 @@ def lecun_uniform_(tensor: Tensor) -> Tensor:
     return he_uniform_(tensor, "linear")
 
 
+@within_memory
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Orthonormal rows, or columns if there are fewer of them, times `gain`; all axes but the first are columns.
 
@@ -125,6 +134,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
         ShapeError: the tensor has fewer than two axes.
     """
     fans(tensor)
+    gain = options.number("init", "gain", gain)
     if _skips.get():
         return tensor
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
@@ -145,13 +155,24 @@ def fans(tensor: Tensor) -> tuple[int, int]:
     Raises:
         ShapeError: the tensor has fewer than two axes.
     """
-    if tensor.ndim < 2:
+    if _checked(tensor).ndim < 2 or not tensor.size:
         raise ShapeError(f"init: fan_in and fan_out need a weight of shape (out, in, …), got {tensor.shape}")
     window = math.prod(tensor.shape[2:])
     return tensor.shape[1] * window, tensor.shape[0] * window
 
 
+def _checked(tensor: Tensor) -> Tensor:
+    """The tensor, if it is one of floats.
+
+    Raises:
+        DTypeError: it is not.
+    """
+    if not isinstance(tensor, Tensor) or tensor.dtype.kind in "biu":
+        raise DTypeError(f"init: expected a Tensor of floats, got {options.short(tensor)}")
+    return tensor
+
+
 def _gain(nonlinearity: str) -> float:
-    if nonlinearity not in GAINS:
+    if not isinstance(nonlinearity, str) or nonlinearity not in GAINS:
         raise ArgumentError(f"init: nonlinearity must be one of {', '.join(GAINS)}, got {nonlinearity!r}")
     return GAINS[nonlinearity]

@@ -8,7 +8,7 @@ from dlcore.creation import zeros
 from dlcore.nn import init
 from dlcore.nn.module import Module, Parameter
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError
+from kernels import options
 
 
 class Linear(Module):
@@ -28,8 +28,8 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = options.whole("Linear", "in_features", in_features, least=0)
+        self.out_features = out_features = options.whole("Linear", "out_features", out_features, least=0)
         bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
         self.weight = Parameter(zeros((out_features, in_features)))
         init.uniform_(self.weight, -bound, bound)
@@ -67,13 +67,8 @@ class Embedding(Module):
 
     def __init__(self, num_embeddings: int, embedding_dim: int) -> None:
         super().__init__()
-        if min(num_embeddings, embedding_dim) < 1:
-            raise ArgumentError(
-                "Embedding: num_embeddings and embedding_dim must be positive, "
-                f"got num_embeddings={num_embeddings}, embedding_dim={embedding_dim}"
-            )
-        self.num_embeddings = num_embeddings
-        self.embedding_dim = embedding_dim
+        self.num_embeddings = options.whole("Embedding", "num_embeddings", num_embeddings, least=1)
+        self.embedding_dim = options.whole("Embedding", "embedding_dim", embedding_dim, least=1)
         self.weight = Parameter(zeros((num_embeddings, embedding_dim)))
         init.normal_(self.weight)
 

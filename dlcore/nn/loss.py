@@ -22,8 +22,10 @@ class CrossEntropyLoss(_Loss):
 
     Args:
         reduction: "mean", "sum" or "none".
-        weight: (C,), what each class counts; a buffer, which moves along with `to` and is not learned.
-        ignore_index: rows of this label count nothing; None for no such label.
+        weight: (C,), what each class counts; a buffer, which moves along with `to` and is not learned. The Trainer
+            brings it to the network's backend.
+        ignore_index: rows of this label count nothing; None for no such label. A batch of no other rows has no mean:
+            NaN, which ends training. The metrics of `dlcore.train` have an `ignore_index` of their own.
         label_smoothing: the share of each row's probability that is spread evenly over all classes.
     """
 

@@ -5,7 +5,6 @@ name, in order of assignment: nothing needs to be registered.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,23 +14,18 @@ from dlcore import backend
 from dlcore.autograd import no_grad
 from dlcore.backend import Backend
 from dlcore.creation import zeros
-from dlcore.nn.hooks import Hook, HookHandle, Hooks
+from dlcore.nn.hooks import OBSERVER, Hook, HookHandle, Hooks, observing
+from dlcore.nn.location import locate
 from dlcore.nn.summary import Row, Summary
-from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError, StateDictError
+from dlcore.tensor import Tensor, as_array
+from kernels import options
+from kernels.errors import ArgumentError, DTypeError, StateDictError
 from kernels.types import Array
 
 Self = TypeVar("Self", bound="Module")
 
 #: What PyTorch's batch norm keeps besides: a count that nothing here needs.
 _PYTORCH_ONLY = "num_batches_tracked"
-
-_observer: ContextVar[Callable[["Module", Tensor], None] | None] = ContextVar("dlcore_observer", default=None)
-
-
-def is_observed() -> bool:
-    """Whether someone wants to see each layer's own output, so that none may be computed together."""
-    return _observer.get() is not None
 
 
 class Parameter(Tensor):
@@ -47,8 +41,8 @@ class Parameter(Tensor):
 
         The gradient that it may have already is forgotten.
         """
-        self.requires_grad = requires_grad
-        if not requires_grad:
+        self.requires_grad = options.flag("requires_grad_", "requires_grad", requires_grad)
+        if not self.requires_grad:
             self.grad = None
         return self
 
@@ -79,10 +73,14 @@ class Module:
         """What the module computes."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Run `forward`, and the hooks."""
-        output = self._hooks.run(self, inputs) if self._hooks else self.forward(*inputs)
-        observer = _observer.get()
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        """Run `forward`, and the hooks. What a layer raises names it, by its path in the network that was called."""
+        try:
+            output = self._hooks.run(self, inputs, options) if self._hooks else self.forward(*inputs, **options)
+        except Exception as error:
+            locate(error, self)
+            raise
+        observer = OBSERVER.get()
         if observer is not None:
             observer(self, output)
         return output
@@ -194,23 +192,32 @@ class Module:
                 loaded.
         """
         own = dict(self.named_state())
+        if not isinstance(state, Mapping):
+            raise StateDictError(f"load_state_dict: expected arrays by name, got {options.short(state)}")
         problems = [f"missing {name} {tensor.shape}" for name, tensor in own.items() if name not in state]
-        unexpected = [name for name in state if not (name in own or name.rpartition(".")[2] == _PYTORCH_ONLY)]
-        problems += [f"unexpected {name} {np.shape(state[name])}" for name in unexpected]
+        arrays: dict[str, Array] = {}
+        for name, value in state.items():
+            try:
+                arrays[name] = as_array(value, None)
+            except DTypeError:
+                problems.append(f"{name} holds no real numbers")
+        unexpected = [name for name in arrays if not (name in own or str(name).rpartition(".")[2] == _PYTORCH_ONLY)]
+        problems += [f"unexpected {name} {arrays[name].shape}" for name in unexpected]
         problems += [
-            f"{name} has shape {np.shape(state[name])} where the network has {tensor.shape}"
+            f"{name} has shape {arrays[name].shape} where the network has {tensor.shape}"
             for name, tensor in own.items()
-            if name in state and np.shape(state[name]) != tensor.shape
+            if name in arrays and arrays[name].shape != tensor.shape
         ]
         if problems:
             raise StateDictError(f"load_state_dict: {type(self).__name__} does not match: " + "; ".join(problems))
         for name, tensor in own.items():
-            tensor.copy_(state[name])
+            tensor.copy_(arrays[name])
 
     # ---- modes and places -------------------------------------------------------------------------------------------
 
     def train(self: Self, mode: bool = True) -> Self:
         """Training mode for this module and all below it: dropout drops, batch norm uses the batch."""
+        mode = options.flag("train", "mode", mode)
         for module in self.modules():
             module.training = mode
         return self
@@ -239,8 +246,15 @@ class Module:
         return self._convert(target.asarray)
 
     def astype(self: Self, dtype: npt.DTypeLike) -> Self:
-        """Convert parameters, buffers and gradients to a floating dtype, in place."""
-        return self._convert(lambda array: array.astype(dtype))
+        """Convert parameters, buffers and gradients to a floating dtype, in place.
+
+        Raises:
+            DTypeError: it is no floating dtype.
+        """
+        wanted = options.element_type("astype", dtype)
+        if wanted.kind in "biu":
+            raise DTypeError(f"astype: parameters are floating-point, and cannot be {wanted}")
+        return self._convert(lambda array: array.astype(wanted))
 
     def _convert(self: Self, convert: Callable[[Array], Array]) -> Self:
         for _, tensor in self.named_state():
@@ -275,12 +289,10 @@ class Module:
         first = next((tensor for _, tensor in self.named_state()), None)
         dtype = np.float32 if first is None else first.dtype
         modes = {module: module.training for module in self.modules()}
-        token = _observer.set(observe)
         try:
-            with no_grad(), backend.using(self.backend):
+            with observing(observe), no_grad(), backend.using(self.backend):
                 self.eval()(zeros((1, *input_shape), dtype))
         finally:
-            _observer.reset(token)
             for module, mode in modes.items():
                 module.training = mode
         total = sum(parameter.size for parameter in self.parameters())

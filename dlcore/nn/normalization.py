@@ -6,7 +6,8 @@ from typing import Literal
 from dlcore import functional as F
 from dlcore.creation import ones, zeros
 from dlcore.nn.module import Buffer, Module, Parameter
-from dlcore.tensor import Tensor
+from dlcore.tensor import Tensor, operand
+from kernels import options
 from kernels.errors import ArgumentError, ShapeError
 
 
@@ -18,9 +19,10 @@ class _BatchNorm(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
         super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
+        name = type(self).__name__
+        self.num_features = options.whole(name, "num_features", num_features, least=1)
+        self.eps = options.number(name, "eps", eps, least=0.0)
+        self.momentum = options.number(name, "momentum", momentum, least=0.0, most=1.0)
         self.weight = Parameter(ones(num_features))
         self.bias = Parameter(zeros(num_features))
         self.running_mean = Buffer(zeros(num_features))
@@ -28,7 +30,7 @@ class _BatchNorm(Module):
 
     def forward(self, x: Tensor, activation: Literal["relu"] | None = None) -> Tensor:
         """The same shape; with `activation`, relu of that in the same pass."""
-        if x.ndim not in self.ndims or x.shape[1] != self.num_features:
+        if operand(type(self).__name__, "x", x).ndim not in self.ndims or x.shape[1] != self.num_features:
             raise ShapeError(
                 f"{type(self).__name__}: expected {self.layout} with C = {self.num_features}, got shape {x.shape}"
             )
@@ -98,11 +100,11 @@ class LayerNorm(Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = options.lengths("LayerNorm", normalized_shape)
         if not shape or min(shape) < 1:
             raise ArgumentError(f"LayerNorm: normalized_shape must be positive lengths, got {normalized_shape!r}")
         self.normalized_shape = shape
-        self.eps = eps
+        self.eps = options.number("LayerNorm", "eps", eps, least=0.0)
         self.elementwise_affine = elementwise_affine
         self.weight = Parameter(ones(shape)) if elementwise_affine else None
         self.bias = Parameter(zeros(shape)) if elementwise_affine and bias else None
@@ -134,6 +136,8 @@ class GroupNorm(Module):
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
+        options.whole("GroupNorm", "num_groups", num_groups)
+        options.whole("GroupNorm", "num_channels", num_channels)
         if num_groups < 1 or num_channels < 1 or num_channels % num_groups:
             raise ArgumentError(
                 "GroupNorm: num_channels must be a positive multiple of num_groups, "
@@ -141,7 +145,7 @@ class GroupNorm(Module):
             )
         self.num_groups = num_groups
         self.num_channels = num_channels
-        self.eps = eps
+        self.eps = options.number("GroupNorm", "eps", eps, least=0.0)
         self.affine = affine
         self.weight = Parameter(ones(num_channels)) if affine else None
         self.bias = Parameter(zeros(num_channels)) if affine else None
@@ -175,8 +179,8 @@ class InstanceNorm2d(Module):
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, affine: bool = False) -> None:
         super().__init__()
-        self.num_features = num_features
-        self.eps = eps
+        self.num_features = options.whole("InstanceNorm2d", "num_features", num_features, least=1)
+        self.eps = options.number("InstanceNorm2d", "eps", eps, least=0.0)
         self.affine = affine
         self.weight = Parameter(ones(num_features)) if affine else None
         self.bias = Parameter(zeros(num_features)) if affine else None
@@ -192,6 +196,7 @@ class InstanceNorm2d(Module):
 
 
 def _check_channels(layer: Module, x: Tensor, channels: int, ndim: int | None = None) -> None:
+    x = operand(type(layer).__name__, "x", x)
     if x.ndim < 2 or x.ndim != (ndim or x.ndim) or x.shape[1] != channels:
         axes = "(N, C, H, W)" if ndim == 4 else "(N, C, …)"
         raise ShapeError(f"{type(layer).__name__}: expected {axes} with C = {channels}, got shape {x.shape}")

@@ -134,4 +134,4 @@ class AdaptiveMaxPool2d(Module):
 
 def _window(kernel_size: Size, stride: Size | None, padding: Padding) -> str:
     text = f"{kernel_size}" + ("" if stride is None else f", stride={stride}")
-    return text + ("" if padding == 0 else f", padding={padding!r}")
+    return text + ("" if isinstance(padding, int) and padding == 0 else f", padding={padding!r}")

@@ -55,7 +55,7 @@ class _ConvTranspose(Module):
             ("groups", self.groups, 1),
             ("dilation", self.dilation, 1),
         ):
-            if value != default:
+            if type(value) is not type(default) or value != default:
                 text += f", {name}={value!r}"
         return text + ("" if self.bias is not None else ", bias=False")
 

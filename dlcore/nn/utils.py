@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dlcore import backend
 from dlcore.autograd import without_gradient
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError
+from kernels import options
+from kernels.errors import DTypeError
 from kernels.types import Array
 
 
@@ -29,10 +30,8 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
 
     Source: Pascanu, Mikolov and Bengio, arXiv:1211.5063.
     """
-    if not max_norm >= 0 or not norm_type > 0:
-        raise ArgumentError(
-            f"clip_grad_norm_: expected max_norm of at least 0 and norm_type above 0, got {max_norm!r}, {norm_type!r}"
-        )
+    max_norm = options.number("clip_grad_norm_", "max_norm", max_norm, least=0.0)
+    norm_type = options.number("clip_grad_norm_", "norm_type", norm_type, least=0.0, above=True)
     clipped = _with_gradients(parameters)
     owner = backend.common("clip_grad_norm_", {f"gradient {i}": g for i, (_, g) in enumerate(clipped)})
     if not clipped:
@@ -58,8 +57,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Raises:
         ArgumentError: `clip_value` is negative.
     """
-    if not clip_value >= 0:
-        raise ArgumentError(f"clip_grad_value_: expected clip_value of at least 0, got {clip_value!r}")
+    clip_value = options.number("clip_grad_value_", "clip_value", clip_value, least=0.0)
     for tensor, gradient in _with_gradients(parameters):
         owner = backend.of(gradient)
         with owner.active_device():
@@ -69,7 +67,12 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor, Array]]:
     """The gradients, as Tensors and arrays."""
-    several = [parameters] if isinstance(parameters, Tensor) else parameters
+    several = (
+        [parameters] if isinstance(parameters, Tensor) else options.items("clip", "parameters", parameters, "Tensors")
+    )
+    for parameter in several:
+        if not isinstance(parameter, Tensor):
+            raise DTypeError(f"clip: parameters must be Tensors, got {options.short(parameter)}")
     return [(parameter.grad, parameter.grad.data) for parameter in several if parameter.grad is not None]
 
 

@@ -1,6 +1,6 @@
 """Differentiable operations, one file per family; an operation is one class: `forward`, and under it `backward`."""
 
-from dlcore.ops.arithmetic import Add, Divide, Multiply, Negative, Power, Subtract
+from dlcore.ops.arithmetic import Add, Divide, FloorDivide, Multiply, Negative, Power, Remainder, Subtract
 from dlcore.ops.convolution import ChannelSum, Conv2d, Conv2dInputGrad, Conv2dWeightGrad
 from dlcore.ops.dropout import Dropout, DropoutGrad
 from dlcore.ops.einsum import Einsum
@@ -18,6 +18,7 @@ from dlcore.ops.elementwise import (
     Minimum,
     ReLU,
     ReLUGrad,
+    Round,
     Sigmoid,
     Sign,
     Sin,
@@ -70,6 +71,7 @@ __all__ = [
     "Exp",
     "Expm1",
     "Floor",
+    "FloorDivide",
     "Fold",
     "GetItem",
     "LayerNorm",
@@ -91,7 +93,9 @@ __all__ = [
     "PutItem",
     "ReLU",
     "ReLUGrad",
+    "Remainder",
     "Reshape",
+    "Round",
     "Sigmoid",
     "Sign",
     "Sin",

@@ -1,4 +1,4 @@
-"""Addition, subtraction, multiplication, division, powers: with broadcasting, of arrays and numbers.
+"""Addition, subtraction, multiplication, division (whole or not), powers: with broadcasting, of arrays and numbers.
 
 Broadcasting repeats an input; so its gradient is the sum over the repeats. `sum_to` says that, once for all.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlcore.autograd import Function
-from dlcore.backend import pointwise
 from dlcore.ops.elementwise import Log
 from dlcore.ops.shape import broadcasting, sum_to
 from kernels.types import Array
@@ -64,18 +63,42 @@ class Divide(Function):
     def backward(self, grad_output: "Tensor") -> Gradients:
         a, b = self.saved
         needs_a, needs_b = self.needs_input_grad
+        quotient = grad_output / b  # not over b · b, which float16 can hold for few b
         return _per_input(
             self,
-            grad_output / b if needs_a else None,
-            -grad_output * a / (b * b) if needs_b else None,
+            quotient if needs_a else None,
+            -quotient * (a / b) if needs_b else None,
         )
+
+
+class FloorDivide(Function):
+    """y = ⌊a / b⌋; its derivative is 0 (at the jumps as well)."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        return _combine("floor_divide", operator.floordiv, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        return _per_input(self, grad_output * 0.0, grad_output * 0.0)
+
+
+class Remainder(Function):
+    """y = a - ⌊a / b⌋ · b, with b's sign: dy/da = 1, dy/db = -⌊a / b⌋."""
+
+    def forward(self, a: Any, b: Any) -> Array:
+        self.save(a, b)
+        return _combine("remainder", operator.mod, a, b)
+
+    def backward(self, grad_output: "Tensor") -> Gradients:
+        a, b = self.saved
+        needs_b = self.needs_input_grad[1]
+        return _per_input(self, grad_output, -grad_output * FloorDivide.apply(a, b) if needs_b else None)
 
 
 class Negative(Function):
     """y = -x."""
 
     def forward(self, x: Array) -> Array:
-        return pointwise(operator.neg, x)
+        return broadcasting("negative", operator.neg, x)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         return -grad_output
@@ -85,7 +108,7 @@ class Power(Function):
     """y = a ** b. Where a = 0 the gradient for b is taken as 0."""
 
     def forward(self, a: Any, b: Any) -> Array:
-        y: Array = broadcasting("power", operator.pow, a, b)
+        y = _combine("power", operator.pow, a, b)
         self.save(a, b, y)
         return y
 

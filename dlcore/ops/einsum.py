@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from dlcore import backend
 from dlcore.autograd import Function
+from dlcore.ops.half import is_half, narrowed, widened
 from dlcore.ops.shape import BroadcastTo
 from kernels.errors import ArgumentError, ShapeError
 from kernels.types import Array
@@ -30,8 +31,8 @@ class Einsum(Function):
                         f"{length} in another (shapes {', '.join(str(a.shape) for a in arrays)})"
                     )
         self.save(*arrays)
-        y: Array = backend.of(arrays[0]).xp.einsum(f"{','.join(self.inputs)}->{self.output}", *arrays)
-        return y
+        y: Array = backend.of(arrays[0]).xp.einsum(f"{','.join(self.inputs)}->{self.output}", *map(widened, arrays))
+        return narrowed(y, arrays[0].dtype) if all(is_half(array.dtype) for array in arrays) else y
 
     def backward(self, grad_output: "Tensor") -> tuple["Tensor | None", ...]:
         saved = self.saved

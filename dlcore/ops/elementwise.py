@@ -10,6 +10,7 @@ import kernels
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
+from dlcore.ops.half import narrowed, widened
 from dlcore.ops.shape import broadcasting, sum_to
 from kernels.types import Array
 
@@ -148,6 +149,16 @@ class Floor(Function):
         return grad_output * 0.0
 
 
+class Round(Function):
+    """The nearest integer, of two the even one; its derivative is 0 (at the jumps as well)."""
+
+    def forward(self, x: Array) -> Array:
+        return x.copy() if x.dtype.kind in "biu" else pointwise(backend.of(x).xp.rint, x)
+
+    def backward(self, grad_output: "Tensor") -> "Tensor":
+        return grad_output * 0.0
+
+
 class Tanh(Function):
     """y = tanh x; dy/dx = 1 - y²."""
 
@@ -165,7 +176,7 @@ class Sigmoid(Function):
     """y = 1 / (1 + e⁻ˣ); dy/dx = y (1 - y)."""
 
     def forward(self, x: Array) -> Array:
-        y = pointwise(sigmoid, x)
+        y = narrowed(pointwise(sigmoid, widened(x)), x.dtype)
         self.save(y)
         return y
 
@@ -188,7 +199,8 @@ class Softplus(Function):
     def forward(self, x: Array) -> Array:
         self.save(x)
         xp = backend.of(x).xp
-        return pointwise(lambda x: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))), x)
+        y = pointwise(lambda x: xp.maximum(x, 0) + xp.log1p(xp.exp(-xp.abs(x))), widened(x))
+        return narrowed(y, x.dtype)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         (x,) = self.saved

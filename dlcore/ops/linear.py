@@ -8,6 +8,7 @@ import numpy as np
 import kernels
 from dlcore import backend
 from dlcore.autograd import Function, Fused
+from dlcore.ops.half import narrowed, widened
 from dlcore.ops.shape import broadcast, sum_to
 from kernels.errors import DTypeError, ShapeError
 from kernels.types import Array
@@ -42,6 +43,8 @@ class Matmul(Function):
 def product(a: Array, b: Array) -> Array:
     """The product of stacks of matrices; on the CPU one by one, so that it does not depend on BLAS's threads."""
     owner, dtype = backend.of(a), np.result_type(a.dtype, b.dtype)
+    if dtype == np.float16 and owner.is_host:
+        return narrowed(product(widened(a), widened(b)), dtype)
     if dtype not in (np.float32, np.float64) or ((a.ndim > 2 or b.ndim > 2) and not owner.is_host):
         result: Array = owner.xp.matmul(a, b)
         return result

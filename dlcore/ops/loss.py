@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import kernels
 from dlcore import backend
 from dlcore.autograd import Fused
+from dlcore.ops.half import narrowed, widened
 from kernels.errors import DataError, DTypeError, ShapeError
 from kernels.types import Array
 
@@ -23,7 +24,9 @@ class CrossEntropy(Fused):
         self.labels, self.reduction = labels, reduction
         losses, self.probability = kernels.softmax_cross_entropy(x, labels)
         self.save(x)
-        return losses if reduction == "none" else self._reduce(backend.total(losses), len(losses))
+        if reduction == "none":
+            return losses
+        return narrowed(self._reduce(backend.total(widened(losses)), len(losses)), x.dtype)
 
     def _reduce(self, total: Array, count: int) -> Array:
         return total / count if self.reduction == "mean" else total

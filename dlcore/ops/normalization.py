@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import kernels
 from dlcore.autograd import Fused
+from dlcore.ops.half import narrowed, widened
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -74,8 +75,10 @@ class BatchNormInference(Fused):
         _, weight, _, _, var = arrays = [tensor.data for tensor in self.saved]
         gradients = kernels.batch_norm_grad(grad_output, *arrays, **self.options, constant_statistics=True)
         _, grad_weight, grad_bias = gradients
-        precision = 1 / (var + self.options["eps"])
-        return *gradients, -grad_bias * weight * precision**0.5, -0.5 * grad_weight * weight * precision
+        scale, precision = widened(weight), 1 / (widened(var) + self.options["eps"])
+        grad_mean = -widened(grad_bias) * scale * precision**0.5
+        grad_var = -0.5 * widened(grad_weight) * scale * precision
+        return *gradients, narrowed(grad_mean, var.dtype), narrowed(grad_var, var.dtype)
 
     def composite(self, *inputs: "Tensor") -> "Tensor":
         x, weight, bias, mean, var = inputs

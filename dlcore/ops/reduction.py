@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
+from dlcore.ops.half import narrowed, widened
 from dlcore.ops.shape import BroadcastTo, normalize_axis
+from kernels import options
 from kernels.errors import ShapeError
 from kernels.types import Array
 
@@ -34,7 +36,7 @@ class Sum(Function):
     """The sum over some axes."""
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
-        self.axes = normalize_axes("sum", axis, x.ndim)
+        self.axes, keepdims = normalize_axes("sum", axis, x.ndim), options.flag("sum", "keepdims", keepdims)
         return backend.total(x, self.axes, keepdims)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -46,6 +48,7 @@ class Max(Function):
 
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
         self.axes = axes = normalize_axes("max", axis, x.ndim)
+        keepdims = options.flag("max", "keepdims", keepdims)
         if any(x.shape[a] == 0 for a in axes):
             raise ShapeError(f"max: no maximum over axis {axis} of an array of shape {x.shape}: it is empty")
         xp = backend.of(x).xp
@@ -69,8 +72,7 @@ class CumSum(Function):
 
     def forward(self, x: Array, *, axis: int) -> Array:
         self.axis = normalize_axis("cumsum", axis, x.ndim)
-        total: Array = x.cumsum(axis=self.axis)
-        return total
+        return narrowed(widened(x).cumsum(axis=self.axis), x.dtype)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         from_the_end = (slice(None),) * self.axis + (slice(None, None, -1),)
@@ -81,9 +83,10 @@ class Softmax(Function):
     """y = eˣ / Σ eˣ along one axis; the Jacobian is diag(y) - y yᵀ."""
 
     def forward(self, x: Array, *, axis: int) -> Array:
-        self.axis = axis = normalize_axis("softmax", axis, x.ndim)
-        e = pointwise(backend.of(x).xp.exp, x - x.max(axis=axis, keepdims=True))
-        y: Array = e / backend.total(e, axis, keepdims=True)
+        self.axis = axis = _filled_axis("softmax", axis, x)
+        wide = widened(x)
+        e = pointwise(backend.of(x).xp.exp, wide - wide.max(axis=axis, keepdims=True))
+        y = narrowed(e / backend.total(e, axis, keepdims=True), x.dtype)
         self.save(y)
         return y
 
@@ -96,7 +99,7 @@ class LogSoftmax(Function):
     """y = x - ln Σ eˣ along one axis, without overflow."""
 
     def forward(self, x: Array, *, axis: int) -> Array:
-        self.axis = axis = normalize_axis("log_softmax", axis, x.ndim)
+        self.axis = axis = _filled_axis("log_softmax", axis, x)
         y = log_softmax(x, axis)
         self.save(y)
         return y
@@ -108,10 +111,21 @@ class LogSoftmax(Function):
 
 def log_softmax(x: Array, axis: int) -> Array:
     """The same on arrays."""
-    xp = backend.of(x).xp
-    shifted = x - x.max(axis=axis, keepdims=True)
-    result: Array = shifted - xp.log(backend.total(xp.exp(shifted), axis, keepdims=True))
-    return result
+    xp, wide = backend.of(x).xp, widened(x)
+    shifted = wide - wide.max(axis=axis, keepdims=True)
+    return narrowed(shifted - xp.log(backend.total(xp.exp(shifted), axis, keepdims=True)), x.dtype)
+
+
+def _filled_axis(operation: str, axis: int, x: Array) -> int:
+    """The axis, as a number from 0, if there is something along it.
+
+    Raises:
+        ShapeError: it has length 0.
+    """
+    along = normalize_axis(operation, axis, x.ndim)
+    if not x.shape[along]:
+        raise ShapeError(f"{operation}: axis {axis} of shape {x.shape} is empty")
+    return along
 
 
 def _spread(reduced: "Tensor", axes: tuple[int, ...], shape: tuple[int, ...]) -> "Tensor":

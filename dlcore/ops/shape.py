@@ -4,7 +4,6 @@ The inverse pairs: reshape ↔ reshape, permute ↔ permute, broadcast ↔ sum, 
 """
 
 import math
-import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,9 @@ import numpy as np
 from dlcore import backend
 from dlcore.autograd import Function
 from dlcore.backend import pointwise
-from kernels.errors import ShapeError
+from dlcore.ops.half import narrowed, widened
+from kernels import options
+from kernels.errors import ArgumentError, DLCoreError, DTypeError, IndexingError, ShapeError
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -27,13 +28,17 @@ def broadcasting(operation: str, function: Callable[..., Array], *operands: Any)
 
     Raises:
         ShapeError: their shapes do not broadcast.
+        DTypeError: the function does not take elements of these types.
+        ArgumentError: NumPy refuses the values (integers to negative powers).
     """
     try:
         return pointwise(function, *operands)
-    except ValueError:
+    except DTypeError as error:
+        raise DTypeError(f"{operation}: {error}") from None
+    except ValueError as error:
         shapes = [np.shape(operand) for operand in operands]
         if broadcast(*shapes):
-            raise
+            raise ArgumentError(f"{operation}: {error}") from None
         raise ShapeError(f"{operation}: shapes {' and '.join(map(str, shapes))} do not broadcast") from None
 
 
@@ -48,9 +53,10 @@ def broadcast(*shapes: Shape) -> bool:
 
 def normalize_axis(operation: str, axis: int, ndim: int) -> int:
     """An axis as a number from 0; negative ones count from the end."""
-    if not -ndim <= axis < ndim:
+    number = options.whole(operation, "axis", axis)
+    if not -ndim <= number < ndim:
         raise ShapeError(f"{operation}: axis {axis} does not fit an array of {ndim} dimensions")
-    return operator.index(axis) % ndim
+    return number % ndim
 
 
 class Reshape(Function):
@@ -126,9 +132,15 @@ class GetItem(Function):
     def forward(self, x: Array, *, index: Any) -> Array:
         self.index = index
         try:
-            y: Array = x[index]
+            y: Any = x[index]
+            if isinstance(y, np.generic):  # NumPy copies a single element: but this is a view of its memory
+                y = x[*(index if isinstance(index, tuple) else (index,)), ...]
         except IndexError as error:
-            raise ShapeError(f"indexing: {error} (shape {x.shape})") from None
+            raise IndexingError(f"indexing: {error} (shape {x.shape})") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, DLCoreError):
+                raise
+            raise ArgumentError(f"indexing: {error} (index {options.short(index)}, shape {x.shape})") from None
         return y
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
@@ -141,13 +153,15 @@ class PutItem(Function):
     def forward(self, x: Array, *, index: Any, shape: Shape) -> Array:
         self.index = index
         xp = backend.of(x).xp
-        y: Array = xp.zeros(shape, dtype=x.dtype)
         parts = index if isinstance(index, tuple) else (index,)
         if all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts):
+            y: Array = xp.zeros(shape, dtype=x.dtype)
             y[index] = x  # a view of y: nothing repeats
-        else:
-            xp.add.at(y, index, x)
-        return y
+            return y
+        values = widened(x)
+        total: Array = xp.zeros(shape, dtype=values.dtype)
+        xp.add.at(total, index, values)
+        return narrowed(total, x.dtype)
 
     def backward(self, grad_output: "Tensor") -> "Tensor":
         return grad_output[self.index]

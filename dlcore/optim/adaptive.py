@@ -6,6 +6,8 @@ import numpy as np
 
 from dlcore.optim.groups import Parameters, check_range
 from dlcore.optim.optimizer import Optimizer
+from kernels import options
+from kernels.errors import ArgumentError
 
 
 class AdaGrad(Optimizer):
@@ -119,8 +121,11 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(parameters, lr, weight_decay)
         name = type(self).__name__
+        pair = options.items(name, "betas", betas, "numbers")
+        if len(pair) != 2:
+            raise ArgumentError(f"{name}: betas must be two numbers, got {options.short(betas)}")
         check_range(name, beta1=(betas[0], 0.0, 1.0), beta2=(betas[1], 0.0, 1.0), eps=(eps, 0.0, None))
-        self.betas = betas
+        self.betas = (betas[0], betas[1])
         self.eps = eps
 
     @staticmethod

@@ -1,11 +1,11 @@
 """Groups of parameters, each with numbers of its own; and the range that numbers must lie in."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from dlcore.tensor import Tensor
+from kernels import options
 from kernels.errors import ArgumentError
 
 #: Parameters, or groups of them; see `Optimizer`.
@@ -19,7 +19,7 @@ def make_groups(name: str, parameters: Parameters, defaults: dict[str, float]) -
         ArgumentError: a group is no dict of what it may be, holds what is no leaf Tensor or stands in another as well,
             or a number is out of its range.
     """
-    given: list[Any] = list(parameters)
+    given = options.items(name, "parameters", parameters, "Tensors, as network.parameters()")
     in_groups = any(isinstance(one, dict) for one in given)
     groups = [_complete(name, number, group, defaults) for number, group in enumerate(given if in_groups else [given])]
     owners: dict[int, int] = {}
@@ -30,6 +30,10 @@ def make_groups(name: str, parameters: Parameters, defaults: dict[str, float]) -
                 kind = type(parameter).__name__
                 raise ArgumentError(
                     f"{name}: {where}parameter {position} must be a leaf Tensor, got {kind}; pass network.parameters()"
+                )
+            if parameter.dtype.kind in "biu":
+                raise ArgumentError(
+                    f"{name}: {where}parameter {position} is {parameter.dtype}, not a floating-point type"
                 )
             owner = owners.setdefault(id(parameter), number)
             if owner != number:
@@ -45,18 +49,22 @@ def _complete(name: str, number: int, given: Any, defaults: dict[str, float]) ->
     group = {"params": given} if isinstance(given, list) else given
     if not isinstance(group, dict) or "params" not in group or set(group) - {"params", *defaults}:
         found = f"a dict of {', '.join(map(repr, group))}" if isinstance(group, dict) else type(group).__qualname__
-        options = ", ".join(f'"{option}"' for option in defaults)
+        known = ", ".join(f'"{option}"' for option in defaults)
         raise ArgumentError(
-            f'{name}: parameter group {number} must be a dict of "params" and any of {options}, got {found}'
+            f'{name}: parameter group {number} must be a dict of "params" and any of {known}, got {found}'
         )
     params = group["params"]
-    return {**defaults, **group, "params": [params] if isinstance(params, Tensor) else list(params)}
+    several = [params] if isinstance(params, Tensor) else options.items(name, "params", params, "Tensors")
+    return {**defaults, **group, "params": several}
 
 
 def check_range(name: str, **arguments: tuple[Any, float, float | None]) -> None:
     """Each argument is (value, least, bound): least ≤ value < bound."""
     for argument, (value, least, bound) in arguments.items():
-        is_number = isinstance(value, (int, float, np.integer, np.floating))
-        if not (is_number and value >= least and (bound is None or value < bound)):
+        try:
+            number = options.number(name, argument, value, least=least)
+        except ArgumentError:
+            number = -math.inf
+        if number == -math.inf or (bound is not None and number >= bound):
             expected = f"at least {least}" + ("" if bound is None else f" and below {bound}")
-            raise ArgumentError(f"{name}: {argument} must be a number {expected}, got {value!r}")
+            raise ArgumentError(f"{name}: {argument} must be a number {expected}, got {options.short(value)}")

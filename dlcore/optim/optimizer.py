@@ -8,10 +8,12 @@ import numpy as np
 
 import kernels
 from dlcore import backend
+from dlcore.autograd import is_numeric
 from dlcore.backend import Backend
-from dlcore.optim.groups import Parameters, make_groups
+from dlcore.optim.groups import Parameters, check_range, make_groups
 from dlcore.tensor import Tensor
-from kernels.errors import StateDictError
+from kernels import options
+from kernels.errors import ArgumentError, StateDictError
 from kernels.layout import same_order
 from kernels.types import Array
 
@@ -174,7 +176,12 @@ class Optimizer:
                 is loaded.
         """
         name = type(self).__name__
-        if missing := {"lr", "steps", "state"} - set(saved):
+        kinds = {"lr": list, "steps": list, "state": list}
+        if not isinstance(saved, Mapping) or any(
+            not isinstance(saved.get(key, []), kind) for key, kind in kinds.items()
+        ):
+            raise StateDictError(f"{name}: expected what state_dict() gives, got {options.short(saved)}")
+        if missing := kinds.keys() - set(saved):
             raise StateDictError(f"{name}: the saved state has no {', '.join(sorted(missing))}")
         rates, states, steps = saved["lr"], saved["state"], saved["steps"]
         if len(rates) != len(self.param_groups):
@@ -182,15 +189,22 @@ class Optimizer:
         if not len(states) == len(steps) == len(self.parameters):
             raise StateDictError(f"{name}: the saved state is of {len(states)} parameters, not {len(self.parameters)}")
         for number, (state, parameter) in enumerate(zip(states, self.parameters, strict=True)):
+            if not isinstance(state, Mapping) or not all(is_numeric(array) for array in state.values()):
+                raise StateDictError(f"{name}: the saved state of parameter {number} holds no arrays of numbers")
             found = {slot: np.shape(array) for slot, array in state.items()}
             if found not in ({}, dict.fromkeys(self.slots, parameter.shape)):
                 raise StateDictError(
                     f"{name}: parameter {number} of shape {parameter.shape} keeps {self.slots}, but the saved state "
                     f"has {found}"
                 )
+        try:
+            check_range(name, **{f"lr[{number}]": (rate, 0.0, None) for number, rate in enumerate(rates)})
+            steps = [options.whole(name, f"steps[{number}]", step, least=0) for number, step in enumerate(steps)]
+        except ArgumentError as error:
+            raise StateDictError(f"{error} (in the saved state)") from None
         for group, rate in zip(self.param_groups, rates, strict=True):
             group["lr"] = rate
-        self.steps = list(steps)
+        self.steps = steps
         self._state = [
             {slot: _copied(parameter.backend, array) for slot, array in state.items()}
             for state, parameter in zip(states, self.parameters, strict=True)

@@ -6,7 +6,8 @@ from typing import Any, Literal
 from dlcore.optim.groups import check_range
 from dlcore.optim.optimizer import Optimizer
 from dlcore.optim.schedules import check_entries
-from kernels.errors import ArgumentError
+from kernels import options
+from kernels.errors import ArgumentError, StateDictError
 
 
 class ReduceLROnPlateau:
@@ -37,12 +38,9 @@ class ReduceLROnPlateau:
         eps: float = 1e-8,
     ) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ArgumentError(f"ReduceLROnPlateau: expected an Optimizer first, got {optimizer!r:.60}")
-        if mode not in ("min", "max") or threshold_mode not in ("rel", "abs"):
-            raise ArgumentError(
-                'ReduceLROnPlateau: mode must be "min" or "max", and threshold_mode "rel" or "abs", got '
-                f"{mode!r} and {threshold_mode!r}"
-            )
+            raise ArgumentError(f"ReduceLROnPlateau: expected an Optimizer first, got {options.short(optimizer)}")
+        options.choice("ReduceLROnPlateau", "mode", mode, ("min", "max"))
+        options.choice("ReduceLROnPlateau", "threshold_mode", threshold_mode, ("rel", "abs"))
         check_range(
             "ReduceLROnPlateau",
             factor=(factor, 0.0, 1.0),
@@ -67,7 +65,7 @@ class ReduceLROnPlateau:
 
     def step(self, metrics: float) -> None:
         """Take the next figure, a number or a Tensor of one element, and reduce the rates if it is time."""
-        figure = float(metrics)
+        figure = _figure(metrics)
         if self.best is None or self._is_better(figure, self.best):
             self.best, self.bad_steps = figure, 0
         else:
@@ -101,4 +99,18 @@ class ReduceLROnPlateau:
             StateDictError: entries are missing or unknown; nothing is loaded.
         """
         check_entries(self, self.state_dict(), saved)
+        try:
+            for name in ("bad_steps", "cooling"):
+                options.whole("ReduceLROnPlateau", name, saved[name], least=0)
+            if saved["best"] is not None:
+                _figure(saved["best"])
+        except ArgumentError as error:
+            raise StateDictError(f"{error} (in the saved state)") from None
         self.best, self.bad_steps, self.cooling = saved["best"], saved["bad_steps"], saved["cooling"]
+
+
+def _figure(metrics: Any) -> float:
+    value = metrics.item() if hasattr(metrics, "item") and getattr(metrics, "size", 0) == 1 else metrics
+    if isinstance(value, float):
+        return value  # NaN, too: it is not better than anything
+    return options.number("ReduceLROnPlateau", "metrics", value)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from dlcore.optim.groups import check_range
 from dlcore.optim.optimizer import Optimizer
+from kernels import options
 from kernels.errors import ArgumentError, StateDictError
 
 
@@ -36,7 +37,7 @@ class Schedule:
 
     def __init__(self, optimizer: Optimizer) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise ArgumentError(f"{type(self).__name__}: expected an Optimizer first, got {optimizer!r:.60}")
+            raise ArgumentError(f"{type(self).__name__}: expected an Optimizer first, got {options.short(optimizer)}")
         self.optimizer = optimizer
         self.count = 0
         self.initial: list[float] = [group.setdefault("initial_lr", group["lr"]) for group in optimizer.param_groups]
@@ -75,6 +76,13 @@ class Schedule:
             StateDictError: entries are missing or unknown, or it is of another number of groups; nothing is loaded.
         """
         check_entries(self, self.state_dict(), saved)
+        count, initial = saved["count"], saved["initial"]
+        if not isinstance(count, int) or count < 0 or not isinstance(initial, list):
+            raise StateDictError(f"{type(self).__name__}: expected what state_dict() gives, got {options.short(saved)}")
+        try:
+            check_range(type(self).__name__, **{f"initial[{n}]": (rate, 0.0, None) for n, rate in enumerate(initial)})
+        except ArgumentError as error:
+            raise StateDictError(f"{error} (in the saved state)") from None
         if len(saved["initial"]) != len(self.initial):
             raise StateDictError(
                 f"{type(self).__name__}: the saved state is of {len(saved['initial'])} groups, not {len(self.initial)}"
@@ -175,13 +183,12 @@ class OneCycleLR(Schedule):
         final_div_factor: float = 1e4,
     ) -> None:
         _check_count("OneCycleLR", "total_steps", total_steps)
-        if anneal_strategy not in ("cos", "linear"):
-            raise ArgumentError(f'OneCycleLR: anneal_strategy must be "cos" or "linear", got {anneal_strategy!r}')
-        if not 0 <= pct_start <= 1 or not min(div_factor, final_div_factor) > 0:
-            raise ArgumentError(
-                "OneCycleLR: pct_start must be from 0 to 1 and both factors positive, got "
-                f"pct_start={pct_start!r}, div_factor={div_factor!r}, final_div_factor={final_div_factor!r}"
-            )
+        if not isinstance(optimizer, Optimizer):
+            raise ArgumentError(f"OneCycleLR: expected an Optimizer first, got {options.short(optimizer)}")
+        options.choice("OneCycleLR", "anneal_strategy", anneal_strategy, ("cos", "linear"))
+        pct_start = options.number("OneCycleLR", "pct_start", pct_start, least=0.0, most=1.0)
+        for name, factor in (("div_factor", div_factor), ("final_div_factor", final_div_factor)):
+            options.number("OneCycleLR", name, factor, least=0.0, above=True)
         highest = list(max_lr) if isinstance(max_lr, Sequence) else [max_lr] * len(optimizer.param_groups)
         if len(highest) != len(optimizer.param_groups):
             raise ArgumentError(
@@ -224,6 +231,11 @@ class SequentialLR(Schedule):
     """
 
     def __init__(self, optimizer: Optimizer, schedulers: Sequence[Schedule], milestones: Sequence[int]) -> None:
+        schedulers = options.items("SequentialLR", "schedulers", schedulers, "Schedules")
+        milestones = [
+            options.whole("SequentialLR", "each milestone", milestone, least=0)
+            for milestone in options.items("SequentialLR", "milestones", milestones, "ints")
+        ]
         if len(milestones) != len(schedulers) - 1 or list(milestones) != sorted({*milestones}):
             raise ArgumentError(
                 f"SequentialLR: {len(schedulers)} schedules need one rising milestone less, got {list(milestones)}"
@@ -258,6 +270,8 @@ class SequentialLR(Schedule):
 
 def check_entries(schedule: object, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """A saved state has the entries of the schedule's own, or a StateDictError says which it should have."""
+    if not isinstance(saved, Mapping):
+        raise StateDictError(f"{type(schedule).__name__}: expected what state_dict() gives, got {options.short(saved)}")
     if set(own) != set(saved):
         raise StateDictError(
             f"{type(schedule).__name__}: expected a saved state of {', '.join(own)}, got {', '.join(map(str, saved))}"
@@ -265,5 +279,5 @@ def check_entries(schedule: object, own: Mapping[str, Any], saved: Mapping[str, 
 
 
 def _check_count(name: str, argument: str, value: int) -> None:
-    if not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"{name}: {argument} must be a whole number from 1, got {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"{name}: {argument} must be a whole number from 1, got {options.short(value)}")

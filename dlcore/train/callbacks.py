@@ -9,12 +9,14 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from dlcore.files import replacing
 from dlcore.io import save
+from dlcore.optim import ReduceLROnPlateau
+from dlcore.optim.schedules import Schedule
 from dlcore.train.history import Record, is_better
-from kernels.errors import ArgumentError
+from kernels.errors import ArgumentError, MissingFileError
 
 if TYPE_CHECKING:
     from dlcore.train.trainer import Trainer
@@ -38,6 +40,13 @@ class Callback:
     def on_fit_end(self, trainer: "Trainer") -> None:
         """After the last epoch; also when training was broken off by an error or by Ctrl-C."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: arrays, numbers, text, lists and dicts of them."""
+        return {}
+
+    def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
+        """Go on from `state_dict()`, as it was in the checkpoint; called after `on_fit_start`."""
+
 
 class EarlyStopping(Callback):
     """End training when a figure has not become better for some epochs, and go back to the best weights.
@@ -59,7 +68,8 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best: bool = True,
     ) -> None:
-        if patience < 1 or min_delta < 0:
+        is_whole = isinstance(patience, int) and not isinstance(patience, bool)
+        if not (is_whole and isinstance(min_delta, (int, float)) and patience >= 1 and min_delta >= 0):
             raise ArgumentError(
                 f"EarlyStopping: expected patience of at least 1 and min_delta of at least 0, "
                 f"got patience={patience}, min_delta={min_delta}"
@@ -91,6 +101,16 @@ class EarlyStopping(Callback):
         if self._weights:
             trainer.network.load_state_dict(self._weights)
 
+    def state_dict(self) -> dict[str, Any]:
+        """The best figure, its epoch and its weights."""
+        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+
+    def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
+        """Go on waiting, if there is still something to wait for."""
+        self.best, self.best_epoch, self._weights = state["best"], state["best_epoch"], state["weights"]
+        complete = len(trainer.history)
+        trainer.should_stop = complete - self.best_epoch >= self.patience
+
 
 class SaveWeights(Callback):
     """Write the network's weights to a safetensors file after each epoch, or after each that was the best so far.
@@ -120,6 +140,70 @@ class SaveWeights(Callback):
                 return
             self._best = record[self.monitor]
         save(trainer.network, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best figure so far."""
+        return {"best": self._best}
+
+    def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
+        """Go on; the file that holds the best weights so far must still be there."""
+        if not math.isnan(state["best"]) and not self.path.is_file():
+            raise MissingFileError(f"there is no file {str(self.path)!r}, which held the best weights so far")
+        self._best = state["best"]
+
+
+class Scheduled(Callback):
+    """Let a schedule of learning rates take its steps.
+
+    Args:
+        schedule: one of `dlcore.optim`, made for the trainer's optimizer.
+        every: "epoch" or "step": after what it takes one.
+        monitor: for `ReduceLROnPlateau`, the figure that it watches (see `EarlyStopping`).
+
+    Raises:
+        ArgumentError: `every` is neither, or ReduceLROnPlateau would step after steps, which have no figures; when
+            training starts: there is no figure of that name.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule | ReduceLROnPlateau,
+        every: Literal["epoch", "step"] = "epoch",
+        monitor: str = "validation_loss",
+    ) -> None:
+        if not isinstance(schedule, (Schedule, ReduceLROnPlateau)):
+            raise ArgumentError(f"Scheduled: schedule must be a schedule of dlcore.optim, got {schedule!r:.60}")
+        if every not in ("epoch", "step") or (every == "step" and isinstance(schedule, ReduceLROnPlateau)):
+            also = ' or "step"' if isinstance(schedule, Schedule) else " for ReduceLROnPlateau"
+            raise ArgumentError(f'Scheduled: every must be "epoch"{also}, got {every!r}')
+        self.schedule = schedule
+        self.every = every
+        self.monitor = monitor
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Check that the figure will be there."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            _check_monitor("Scheduled", self.monitor, trainer)
+
+    def on_batch_end(self, trainer: "Trainer") -> None:
+        """Take a step, if it is to take one after every step."""
+        if self.every == "step" and isinstance(self.schedule, Schedule):
+            self.schedule.step()
+
+    def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
+        """Take a step, if it is to take one after every epoch."""
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(record[self.monitor])
+        elif self.every == "epoch":
+            self.schedule.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The schedule's."""
+        return self.schedule.state_dict()
+
+    def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
+        """Go on with the schedule."""
+        self.schedule.load_state_dict(state)
 
 
 class MetricsFile(Callback):

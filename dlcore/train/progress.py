@@ -30,6 +30,7 @@ class Progress(Callback):
         self._task = TaskID(0)
         self._shown: Record = {}
         self._started = 0.0
+        self._before = 0
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Write the table's head."""
@@ -40,6 +41,7 @@ class Progress(Callback):
     def on_epoch_start(self, trainer: "Trainer") -> None:
         """Start the epoch's bar."""
         self._started = time.perf_counter()
+        self._before = trainer.examples  # of an epoch that a checkpoint was taken in
         self._shown = trainer.running
         if self.console.is_terminal and not self.console.is_dumb_terminal:
             self._bar = Bar(
@@ -55,7 +57,9 @@ class Progress(Callback):
                 expand=True,
             )
             self._bar.start()
-            self._task = self._bar.add_task(f"epoch {self._epoch(trainer)}", total=trainer.batches, figures="")
+            self._task = self._bar.add_task(
+                f"epoch {self._epoch(trainer)}", total=trainer.batches, completed=trainer.batch, figures=""
+            )
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Move the bar, each time that the trainer has read its figures."""
@@ -63,13 +67,13 @@ class Progress(Callback):
             return
         self._shown = trainer.running
         figures = "  ".join(f"{_title(name)} {value:.4f}" for name, value in trainer.running.items())
-        speed = trainer.examples / (time.perf_counter() - self._started)
+        speed = (trainer.examples - self._before) / (time.perf_counter() - self._started)
         self._bar.update(self._task, completed=trainer.batch, figures=f"{figures}  {speed:,.0f} images/s", refresh=True)
 
     def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
         """Write the epoch's row in place of the bar."""
         self._stop_bar()
-        speed = trainer.examples / max(trainer.seconds, 1e-9)
+        speed = (trainer.examples - self._before) / max(trainer.seconds, 1e-9)
         figures = "  ".join(f"{_figure(record[name]):>{width}}" for name, width in self._columns.items())
         seconds = time.perf_counter() - self._started
         self._print(f"{self._epoch(trainer):>7}  {figures}  {speed:>8,.0f}  {seconds:>5.1f} s")

@@ -3,17 +3,20 @@
 config.json        what was trained, on what, how (`RunConfig`)
 metrics.jsonl      one line of figures per epoch
 model.safetensors  the weights
+checkpoints/       what a run that was broken off goes on from
 results.json       the test figures of those weights
 *.png              pictures, where matplotlib is installed
 """
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from dlcore.files import replacing
+from dlcore.files import is_left_over, locked, replacing
 from kernels.errors import ArgumentError, FileFormatError, MissingFileError
 
 
@@ -28,6 +31,7 @@ class RunConfig:
         classes: the names of the classes, in the order of the outputs.
         epochs, batch_size, optimizer, learning_rate, weight_decay, seed: as given, or the defaults.
         backend, threads: where it ran.
+        schedule, accumulate, checkpoint_every, keep_checkpoints: likewise; 0: checkpoints after epochs alone.
     """
 
     dlcore: str
@@ -43,6 +47,10 @@ class RunConfig:
     seed: int
     backend: str
     threads: int
+    schedule: str = "constant"
+    accumulate: int = 1
+    checkpoint_every: int = 0
+    keep_checkpoints: int = 2
 
     @classmethod
     def from_json(cls, values: Any) -> "RunConfig":
@@ -54,6 +62,7 @@ class RunConfig:
         if not isinstance(values, dict):
             raise ValueError(f"expected an object, found {type(values).__name__}")
         names = {field.name: field.type for field in fields(cls)}
+        values = {field.name: field.default for field in fields(cls) if field.default is not MISSING} | values
         if missing := [name for name in names if name not in values]:
             raise ValueError(f"{missing[0]!r} is missing")
         if unknown := [name for name in values if name not in names]:
@@ -78,10 +87,11 @@ class RunFolder:
         self.metrics = path / "metrics.jsonl"
         self.weights = path / "model.safetensors"
         self.results = path / "results.json"
+        self.checkpoints = path / "checkpoints"
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str]) -> "RunFolder":
-        """A new folder, or an existing empty one.
+    def create(cls, path: str | os.PathLike[str], config: RunConfig) -> "RunFolder":
+        """A new folder, or an existing empty one, with its configuration in it.
 
         Raises:
             ArgumentError: there is something in it already, or it is a file. Nothing is changed then.
@@ -91,9 +101,25 @@ class RunFolder:
         folder.check_unused()
         folder.path.mkdir(parents=True, exist_ok=True)
         try:
-            folder.config.touch(exist_ok=False)  # the claim: of two runs that begin at once, one gets the folder
+            # The claim: of two runs that begin at once, one gets the folder.
+            write_json(folder.config, asdict(config), must_be_new=True)
         except FileExistsError:
             raise ArgumentError(f"{path} was taken by another run just now; name another run folder") from None
+        return folder
+
+    @classmethod
+    def resume(cls, path: str | os.PathLike[str]) -> "RunFolder":
+        """The folder of a run that began.
+
+        Raises:
+            MissingFileError: there is no such folder.
+            ArgumentError: it holds no run.
+        """
+        folder = cls(Path(path))
+        if not folder.path.is_dir():
+            raise MissingFileError(f"there is no folder {str(path)!r}")
+        if not folder.config.is_file():
+            raise ArgumentError(f"{path} is no run folder: it has no {folder.config.name}")
         return folder
 
     @classmethod
@@ -104,11 +130,7 @@ class RunFolder:
             MissingFileError: there is no such folder.
             ArgumentError: it holds no run, or no weights.
         """
-        folder = cls(Path(path))
-        if not folder.path.is_dir():
-            raise MissingFileError(f"there is no folder {str(path)!r}")
-        if not folder.config.is_file():
-            raise ArgumentError(f"{path} is no run folder: it has no {folder.config.name}")
+        folder = cls.resume(path)
         if not folder.weights.is_file():
             raise ArgumentError(f"{path} has no {folder.weights.name}: that run ended before its first epoch did")
         return folder
@@ -116,12 +138,27 @@ class RunFolder:
     def check_unused(self) -> None:
         """Raise ArgumentError if there is something at this path already, other than an empty folder."""
         if self.path.is_dir():
-            if any(self.path.iterdir()):
+            if any(not is_left_over(path) for path in self.path.iterdir()):
                 raise ArgumentError(
                     f"{self.path} is not empty; name another run folder, nothing was changed in this one"
                 )
         elif self.path.exists():
             raise ArgumentError(f"{self.path} is a file; name another run folder")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nobody else trains in this folder during the block; what a killed run left half written is removed.
+
+        Raises:
+            ArgumentError: somebody does.
+        """
+        with locked(self.path / ".lock") as is_mine:
+            if not is_mine:
+                raise ArgumentError(f"{self.path} is being trained in by another process")
+            for path in self.path.iterdir():
+                if is_left_over(path):
+                    path.unlink(missing_ok=True)
+            yield
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json."""
@@ -144,10 +181,14 @@ class RunFolder:
         return sorted(names, key=lambda name: (name.endswith(".png"), name))
 
 
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write an object as JSON, a field per line; the file is replaced in one piece."""
+def write_json(path: Path, values: dict[str, Any], *, must_be_new: bool = False) -> None:
+    """Write an object as JSON, a field per line; the file is replaced in one piece.
+
+    Raises:
+        FileExistsError: it `must_be_new`, and is not.
+    """
     lines = (f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in values.items())
-    with replacing(path) as temporary:
+    with replacing(path, must_be_new=must_be_new) as temporary:
         temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 

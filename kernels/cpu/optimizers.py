@@ -44,7 +44,8 @@ def optimizer_step(
         together = _in_memory_order(arrays)
         address = address_of(w)
         if together is None or address in seen:  # the same parameter twice moves twice
-            step_on_arrays(formula, arrays, own, weight_decay, shrink)
+            step = _step_in_float32 if w.dtype == np.float16 else step_on_arrays
+            step(formula, arrays, own, weight_decay, shrink)
             continue
         seen.add(address)
         if w.dtype not in tables:
@@ -52,6 +53,21 @@ def optimizer_step(
         tables[w.dtype].add(together, (weight_decay, shrink, *own))
     for dtype, table in tables.items():
         table.run(formula, dtype)
+
+
+def _step_in_float32(
+    formula: Callable[..., tuple[Any, ...]],
+    arrays: Sequence[Array],
+    numbers: Sequence[float],
+    weight_decay: float,
+    shrink: float,
+) -> None:
+    """The step of a parameter of half precision, which is only how it is stored."""
+    wide = [array.astype(np.float32) for array in arrays]
+    step_on_arrays(formula, wide, numbers, weight_decay, shrink)
+    for number, (array, moved) in enumerate(zip(arrays, wide, strict=True)):
+        if number != 1:  # the gradient stays
+            array[...] = moved
 
 
 class _Table:

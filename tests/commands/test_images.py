@@ -1,9 +1,11 @@
+import re
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from dlcore.commands import images
-from dlcore.commands.images import read_grey, to_input
+from dlcore.commands.images import as_digit, as_picture, check_takes_images, read_grey
+from dlcore.data import images
 from kernels.errors import ArgumentError, FileFormatError, MissingFileError
 
 
@@ -79,7 +81,7 @@ def test_an_image_that_is_too_large(tmp_path, monkeypatch):
 def test_a_digit_is_light_on_black_in_the_middle(ground, stroke):
     """Cut out of any place, scaled to the frame inside the margins: 51 × 21 pixels become 20 × 8."""
     grey = np.asarray(drawing(ground=ground, stroke=stroke), dtype=np.float32) / 255
-    image = to_input("it", grey, (1, 28, 28), margin=4)
+    image = as_digit("it", grey, (1, 28, 28), margin=4)
     assert image.shape == (1, 28, 28)
     assert image.dtype == np.float32
     rows, columns = np.nonzero(image[0] > 0.5)
@@ -94,7 +96,7 @@ def test_the_centre_of_mass_is_in_the_middle():
     grey = np.zeros((100, 100), dtype=np.float32)
     grey[20:80, 30:36] = 1
     grey[74:80, 30:70] = 1
-    image = to_input("it", grey, (1, 28, 28), margin=4)[0]
+    image = as_digit("it", grey, (1, 28, 28), margin=4)[0]
     for axis in (0, 1):
         mass = image.sum(axis=1 - axis)
         assert (mass * (np.arange(28) + 0.5)).sum() / mass.sum() == pytest.approx(14, abs=0.51)
@@ -105,21 +107,49 @@ def test_an_image_of_the_networks_size_is_taken_as_it_is(shape):
     grey = np.zeros((28, 28), dtype=np.float32)
     grey[2:9, 3:20] = 0.7
     for given in (grey, 1 - grey):
-        image = to_input("it", given, shape, margin=4)
+        image = as_digit("it", given, shape, margin=4)
         assert image.shape == shape
         np.testing.assert_allclose(image, np.broadcast_to(grey, shape), atol=1e-6)
 
 
 def test_nothing_to_see():
     with pytest.raises(ArgumentError, match="'it' shows nothing"):
-        to_input("it", np.full((50, 50), 0.6, dtype=np.float32), (1, 8, 8), margin=0)
-    with pytest.raises(ArgumentError, match=r"takes inputs of shape \(64,\), not images"):
-        to_input("it", np.zeros((8, 8), dtype=np.float32), (64,), margin=0)
+        as_digit("it", np.full((50, 50), 0.6, dtype=np.float32), (1, 8, 8), margin=0)
+
+
+@pytest.mark.parametrize("shape", [(64,), (8, 8), (4, 8, 8)])
+def test_a_network_that_takes_no_images(shape):
+    check_takes_images((3, 8, 8))
+    with pytest.raises(ArgumentError, match=f"takes inputs of shape {re.escape(str(shape))}, not images"):
+        check_takes_images(shape)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 12), (3, 9, 12), (3, 45, 30)])
+def test_a_picture_is_scaled_and_keeps_its_colours(shape):
+    """Red left, white right, whatever the size: not cut, not inverted, not centred."""
+    picture = Image.new("RGB", (60, 45), (255, 255, 255))
+    picture.paste((255, 0, 0), (0, 0, 30, 45))
+    image = as_picture(picture, shape)
+    assert (image.shape, image.dtype) == (shape, np.float32)
+    left = [76 / 255] if shape[0] == 1 else [1, 0, 0]
+    np.testing.assert_allclose(
+        image[:, :, : shape[2] // 2 - 1],
+        np.reshape(left, (-1, 1, 1)) * np.ones((1, *shape[1:]))[:, :, : shape[2] // 2 - 1],
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(image[:, :, shape[2] // 2 + 1 :], 1)
+
+
+def test_a_picture_of_the_networks_size_is_taken_as_it_is():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 3), np.uint8)
+    np.testing.assert_array_equal(
+        as_picture(Image.fromarray(pixels), (3, 6, 5)), pixels.transpose(2, 0, 1) / np.float32(255)
+    )
 
 
 def test_a_single_pixel_and_a_long_line():
     for box in ((50, 50, 50, 50), (0, 40, 119, 40)):
         grey = np.asarray(drawing(box=box), dtype=np.float32) / 255
-        image = to_input("it", grey, (1, 8, 8), margin=0)
+        image = as_digit("it", grey, (1, 8, 8), margin=0)
         assert np.isfinite(image).all()
         assert image.max() == 1

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import dlcore
 from dlcore import backend as backends
-from dlcore import data
+from dlcore import models
 from dlcore.cli import main
 from dlcore.commands import warmup
 
@@ -65,10 +66,15 @@ def test_a_batch_and_a_single_image_are_run(monkeypatch):
     assert seen == ["evaluation of 1 image", "training on 1 image"]
 
 
-def test_shapes_are_those_of_the_data():
-    train, *_ = data.digits()
-    assert warmup.INPUTS["digits"] == (train.input_shape, train.num_classes)
-    assert set(warmup.INPUTS) == set(warmup.choices.DATA)
+def test_data_of_ones_own_say_what_they_look_like(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(warmup, "_run_all", lambda stages: None)
+    np.savez(tmp_path / "own.npz", x=np.zeros((20, 3, 6, 7), np.uint8), y=np.arange(20) % 4)
+    made = []
+    monkeypatch.setattr(warmup.models, "create", lambda *options: made.append(options) or models.MLP(*options[1:]))
+    assert main(["warmup", "mlp", "--data", str(tmp_path / "own.npz")]) == 0
+    assert made == [("mlp", (3, 6, 7), 4)]
+    assert f"mlp for {tmp_path}/own.npz, batches of 32, adam; numpy\n" in capsys.readouterr().out
+    assert main(["warmup", "mlp", "--data", str(tmp_path / "nowhere.npz")]) == 2
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,10 @@ def test_shapes_are_those_of_the_data():
     [
         ("warmup", "'MODEL'"),
         ("warmup nothing", "resnet-18, resnet-34, got 'nothing'"),
-        ("warmup mlp --data imagenet", "data: expected one of digits, mnist, got 'imagenet'"),
+        (
+            "warmup mlp --data imagenet",
+            "data: expected one of digits, mnist, fashion-mnist, cifar10, a folder of images or an .npz file, got",
+        ),
         ("warmup mlp --optimizer magic", "optimizer: expected one of sgd,"),
         ("warmup mlp --batch-size 0", "'--batch-size'"),
     ],

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dlcore.data import download as downloads
-from dlcore.data.download import RemoteFile, download
+from dlcore.data.download import download
+from dlcore.data.remote import RemoteFile
 from kernels.errors import DataUnavailableError, FileFormatError
 
 CONTENT = np.random.default_rng(0).integers(0, 64, 300_000, np.uint8).tobytes()

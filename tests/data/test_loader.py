@@ -7,7 +7,7 @@ import dlcore.data as data
 from dlcore import backend as backends
 from dlcore import random
 from dlcore.tensor import Tensor
-from kernels.errors import ArgumentError, DataError
+from kernels.errors import ArgumentError, DataError, StateDictError
 
 
 def numbers(count=10, dtype=np.float32):
@@ -187,3 +187,89 @@ def test_what_cannot_be_loaded(arguments, error, message):
 def test_epochs_are_counted_from_0():
     with pytest.raises(ArgumentError, match="epoch must be an integer of at least 0, got -1"):
         data.DataLoader(numbers()).set_epoch(-1)
+
+
+def pictures(count=10):
+    """Images of one pixel that says their number, and of a frame that says nothing."""
+    x = np.zeros((count, 1, 5, 5), np.float32)
+    x[:, 0, 2, 2] = 1 + np.arange(count)
+    return data.ArrayDataset(x, np.arange(count))
+
+
+def varied(**options):
+    return data.DataLoader(pictures(), 3, shuffle=True, seed=5, transform=data.RandomShift(2), **options)
+
+
+@pytest.mark.parametrize("start", range(5))
+def test_an_epoch_can_begin_in_its_middle(backend, start):
+    """The batches are those of the whole epoch, and the ones before them are not made."""
+    whole = [(x.numpy(), y.numpy()) for x, y in varied()]
+    numbers = []
+
+    class Watched(data.Subset):
+        def __getitem__(self, index):
+            numbers.extend(np.atleast_1d(index).tolist())
+            return super().__getitem__(index)
+
+    loader = varied()
+    loader.dataset = Watched(loader.dataset, range(10))
+    rest = [(x.numpy(), y.numpy()) for x, y in loader.batches(start=start)]
+    assert len(rest) == 4 - start
+    for (x, y), (expected_x, expected_y) in zip(rest, whole[start:], strict=True):
+        np.testing.assert_array_equal(x, expected_x)
+        np.testing.assert_array_equal(y, expected_y)
+    assert numbers == [number for _, y in rest for number in y]
+    assert loader.epoch == 1
+
+
+@pytest.mark.parametrize(("start", "message"), [(-1, "start must be"), (1.0, "start must be"), (5, "an epoch has 4")])
+def test_an_epoch_cannot_begin_behind_its_end(start, message):
+    with pytest.raises(ArgumentError, match=message):
+        varied().batches(start=start)
+
+
+def test_batches_are_varied_as_seed_epoch_and_number_say(backend):
+    epochs = [[(x.numpy(), y.numpy()) for x, y in loader] for loader in [varied()] * 2]
+    again = varied(prefetch=0)
+    again.set_epoch(1)
+    for (x, y), (expected_x, expected_y) in zip(again, epochs[1], strict=True):
+        np.testing.assert_array_equal(x.numpy(), expected_x)
+        np.testing.assert_array_equal(y.numpy(), expected_y)
+    generator = random.Generator(5).spawn("epoch 1")
+    order = generator.permutation(10)
+    expected = data.RandomShift(2)(pictures()[order[3:6]][0], generator.spawn("batch 1"))
+    np.testing.assert_array_equal(epochs[1][1][0], expected)
+    places = {
+        int(y): np.argwhere(x[0])[0].tolist()
+        for epoch in epochs
+        for xs, ys in epoch
+        for x, y in zip(xs, ys, strict=True)
+    }
+    assert len({tuple(place) for place in places.values()}) > 3
+
+
+def test_a_transform_must_keep_the_number():
+    loader = data.DataLoader(pictures(), 3, transform=lambda x, generator: x[:2])
+    with pytest.raises(DataError, match="the transform made 2 inputs of a batch of 3"):
+        list(loader)
+
+
+def test_seed_and_epoch_are_all_its_state(backend):
+    loader = data.DataLoader(numbers(50), 7, shuffle=True, seed=2**63)
+    order(loader)
+    state = loader.state_dict()
+    assert state == {"seed": 2**63, "epoch": 1}
+    other = data.DataLoader(numbers(50), 7, shuffle=True)
+    other.load_state_dict(state)
+    assert order(other) == order(loader)
+    assert other.state_dict() == loader.state_dict() == {"seed": 2**63, "epoch": 2}
+
+
+@pytest.mark.parametrize(
+    "state", [{}, {"seed": 1}, {"seed": -1, "epoch": 0}, {"seed": 1, "epoch": -1}, {"seed": "1", "epoch": 0}, None]
+)
+def test_a_state_that_does_not_fit_changes_nothing(state):
+    loader = data.DataLoader(numbers(), seed=3)
+    with pytest.raises(StateDictError, match="expected a state of seed and epoch"):
+        loader.load_state_dict(state)
+    assert loader.state_dict() == {"seed": 3, "epoch": 0}

@@ -7,7 +7,7 @@ import pytest
 
 import dlcore.data as data
 from dlcore.data import cache
-from dlcore.data.download import RemoteFile
+from dlcore.data.remote import RemoteFile
 from kernels.errors import DataUnavailableError, FileFormatError
 
 mnist_module = importlib.import_module("dlcore.data.mnist")  # the package's name `mnist` is the function
@@ -28,11 +28,11 @@ def small(monkeypatch, mirror, tmp_path):
         contents.append(idx((np.arange(count) % 10).astype(np.uint8)))
     files = tuple(
         RemoteFile(file.name, len(content), hashlib.sha256(content).hexdigest())
-        for file, content in zip(mnist_module._FILES, contents, strict=True)
+        for file, content in zip(mnist_module._MNIST_FILES, contents, strict=True)
     )
     mirror.files = {file.name: gzip.compress(content) for file, content in zip(files, contents, strict=True)}
-    monkeypatch.setattr(mnist_module, "_FILES", files)
-    monkeypatch.setattr(mnist_module, "_MIRRORS", (mirror.url,))
+    monkeypatch.setattr(mnist_module, "_MNIST_FILES", files)
+    monkeypatch.setattr(mnist_module, "_MNIST_MIRRORS", (mirror.url,))
     monkeypatch.setattr("dlcore.data.download._PAUSES", (0.0,))
     monkeypatch.setenv("DLCORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("DLCORE_DATA", raising=False)
@@ -81,7 +81,7 @@ def test_offline_with_nothing_names_all_files(small):
     small.files.clear()
     with pytest.raises(DataUnavailableError) as caught:
         data.mnist()
-    assert all(file.name in str(caught.value) for file in mnist_module._FILES)
+    assert all(file.name in str(caught.value) for file in mnist_module._MNIST_FILES)
 
 
 def test_another_dataset_under_the_same_names_is_not_taken_for_mnist(small, monkeypatch, tmp_path):
@@ -94,7 +94,7 @@ def test_another_dataset_under_the_same_names_is_not_taken_for_mnist(small, monk
 
 def test_the_real_mnist():
     folders = cache.data_folders("mnist")
-    paths = [cache._find(file, folders) for file in mnist_module._FILES]
+    paths = [cache._find(file, folders) for file in mnist_module._MNIST_FILES]
     if None in paths:
         pytest.skip("MNIST is not on this machine: set DLCORE_DATA to a folder that holds it, or call mnist() once")
     train, test = data.mnist()
@@ -105,3 +105,33 @@ def test_the_real_mnist():
     assert (test.x.min(), test.x.max()) == (0.0, 1.0)
     assert test.x.mean() == pytest.approx(0.1325, abs=1e-4)
     assert train._inputs.nbytes == 47_040_000
+
+
+def test_fashion_mnist_is_told_from_mnist_by_its_content(small, monkeypatch, tmp_path):
+    """It has the same files in a folder of its own, and MNIST's are not taken for it."""
+    files = [
+        RemoteFile(file.name, len(content), hashlib.md5(content).hexdigest(), "md5")
+        for file, content in ((file, gzip.decompress(small.files[file.name])) for file in mnist_module._FASHION_FILES)
+    ]
+    monkeypatch.setattr(mnist_module, "_FASHION_FILES", files)
+    monkeypatch.setattr(mnist_module, "_FASHION_MIRRORS", (small.url,))
+    train, test = data.fashion_mnist()
+    assert (len(train), len(test), train.input_shape) == (20, 10, (1, 28, 28))
+    assert train.classes[:2] == ["T-shirt/top", "Trouser"]
+    assert train.classes[-1] == "Ankle boot"
+    assert len(list((tmp_path / "cache/data/fashion-mnist").iterdir())) == 4
+    other = tmp_path / "own/fashion-mnist"
+    other.mkdir(parents=True)
+    (other / files[1].name).write_bytes(gzip.compress(idx(np.zeros(20, np.uint8))))
+    monkeypatch.setenv("DLCORE_DATA", str(tmp_path / "own"))
+    with pytest.raises(FileFormatError, match=r"train-labels-idx1-ubyte\.gz: damaged, or not the .* MD5"):
+        data.fashion_mnist()
+
+
+def test_the_real_fashion_mnist():
+    folders = cache.data_folders("fashion-mnist")
+    if None in [cache._find(file, folders) for file in mnist_module._FASHION_FILES]:
+        pytest.skip("Fashion-MNIST is not on this machine: set DLCORE_DATA, or call fashion_mnist() once")
+    train, test = data.fashion_mnist()
+    assert np.bincount(train.y).tolist() == [6000] * 10
+    assert np.bincount(test.y).tolist() == [1000] * 10

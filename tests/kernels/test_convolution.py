@@ -67,10 +67,8 @@ def on_each_backend(numpy: int, cupy: int, **strategies: Any) -> Callable[..., A
     return decorate
 
 
-def of_type(case: Any, backend: Backend, dtype: str) -> Any:
-    """The case with arrays of that type; half precision is for the device."""
-    if backend.is_host and dtype == "float16":
-        dtype = "float32"
+def of_type(case: Any, dtype: str) -> Any:
+    """The case with arrays of that type."""
     return replace(case, arrays=replace(case.arrays, dtype=dtype))
 
 
@@ -133,7 +131,7 @@ def test_convolution_equals_loops(
         patch.object(cuda_direct, "_LEAST_CELLS", part_cells),
         patch.object(depthwise, "_LEAST_CELLS", part_cells),
     ):
-        check_convolution(backend, of_type(case, backend, dtype))
+        check_convolution(backend, of_type(case, dtype))
 
 
 def convolution_of(
@@ -195,7 +193,7 @@ def test_a_kept_weight_is_used_again(backend: Backend) -> None:
     numpy=100, cupy=100, case=unfoldings(), dtype=st.sampled_from(["float32", "float32", "float16", "float64"])
 )
 def test_im2col_and_col2im_equal_loops(backend: Backend, case: Unfolding, dtype: str) -> None:
-    case = of_type(case, backend, dtype)
+    case = of_type(case, dtype)
     x, cols = case.arrays.make(case.input_shape, case.cols_shape)
     unfolded = reference.im2col(x, case.kernel_size, **case.options)
     assert unfolded.shape == case.cols_shape

@@ -188,11 +188,15 @@ class CuPyArray:
             "conv2d: x is float32 but weight is float64; convert one of them",
         ),
         (
-            lambda: kernels.relu(X.astype(np.float16)),
+            lambda: kernels.conv2d(X.astype(np.float16), WEIGHT),
             DTypeError,
-            "relu: x is float16, in which only the GPU computes (CuPy arrays); convert it, for example with x.astype(",
+            "conv2d: x is float16 but weight is float32; convert one of them, for example with weight.astype(",
         ),
-        (lambda: kernels.conv2d(X.astype(int), WEIGHT), DTypeError, "conv2d: x is int64 but float32 or float64"),
+        (
+            lambda: kernels.conv2d(X.astype(int), WEIGHT),
+            DTypeError,
+            "conv2d: x is int64 but float32, float64 or float16 is expected",
+        ),
         (lambda: kernels.conv2d(X.tolist(), WEIGHT), DTypeError, "conv2d: x must be a NumPy or CuPy array, got list"),
         (
             lambda: kernels.conv2d(X, WEIGHT, algorithm="fft"),
@@ -301,14 +305,31 @@ def test_what_the_gpu_lacks_is_said(backend: Backend, algorithm: str) -> None:
         kernels.conv2d(x, weight, algorithm=algorithm)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32"])
+@pytest.mark.parametrize("dtype", ["int32", "bool", "complex64"])
 def test_element_types_are_checked(backend: Backend, dtype: str) -> None:
     x = backend.asarray(np.zeros((1, 2, 3, 3), dtype))
-    if dtype == "float16" and not backend.is_host:
-        assert kernels.im2col(x, 2).dtype == np.float16
-        return
-    with pytest.raises(DTypeError, match=f"im2col: x is {dtype}"):
+    with pytest.raises(DTypeError, match=f"im2col: x is {dtype} but float32, float64 or float16 is expected"):
         kernels.im2col(x, 2)
+
+
+def test_bfloat16_is_for_the_gpu(backend: Backend) -> None:
+    dtype = pytest.importorskip("ml_dtypes", reason="bfloat16 needs ml_dtypes").bfloat16
+    x = backend.asarray(np.zeros((1, 2, 3, 3), dtype))
+    if not backend.is_host:
+        assert kernels.im2col(x, 2).dtype == dtype
+        return
+    with pytest.raises(DTypeError, match=r"im2col: x is bfloat16, which only the GPU takes \(CuPy arrays\)"):
+        kernels.im2col(x, 2)
+
+
+def test_half_precision_is_rounded_once_and_keeps_the_memory_order(backend: Backend) -> None:
+    random = np.random.default_rng(0)
+    x, weight = (random.standard_normal(shape).astype(np.float16) for shape in ((2, 3, 5, 4), (4, 3, 2, 2)))
+    wide = reference.conv2d(x.astype(np.float32), weight.astype(np.float32)).astype(np.float16)
+    for algorithm in ("auto", "reference") if backend.is_host else ("auto",):
+        y = kernels.conv2d(backend.asarray(x), backend.asarray(weight), algorithm=algorithm)
+        assert (y.dtype, y.transpose(0, 2, 3, 1).flags.c_contiguous) == (np.float16, True)
+        np.testing.assert_allclose(to_numpy(y), wide, rtol=2**-10, atol=1e-6)
 
 
 def test_importing_kernels_loads_neither_numba_nor_cupy() -> None:

@@ -164,8 +164,6 @@ def test_read_only_and_broadcast_operands():
 def test_bias_and_activation_on_each_backend(
     backend: Backend, dtype: str, arrangement: str, M: int, K: int, N: int, activation: Literal["relu"] | None
 ) -> None:
-    if dtype == "float16" and backend.is_host:
-        dtype = "float32"  # half precision is for the device
     a, b = operands(M, K, N, dtype)
     bias = np.random.default_rng(1).standard_normal(N).astype(dtype)
     wide = [array.astype(np.float64) for array in (a, b, bias)]

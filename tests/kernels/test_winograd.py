@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import dlcore as dl
@@ -57,8 +57,16 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+#: Several blocks of tiles in each of two chunks, with numbers of tiles and channels that divide by nothing.
+TWO_CHUNKS = {
+    **{"N": 3, "C": 9, "K": 13, "size": (9, 11), "padding": 1, "bias": True, "activation": None, "m": 2, "threads": 1},
+    "arrays": Arrays("float64", "plain", 0),
+}
+
+
 @settings(max_examples=300)
 @given(case=cases(), cut=CUTS)
+@example(case=TWO_CHUNKS, cut={"_BLOCK_BYTES": 1, "_LEAST_ROWS": 1, "_CHUNKS": 2})
 def test_winograd_equals_loops(case: dict[str, Any], cut: dict[str, int]) -> None:
     window = convolution_window("conv2d", case["size"], (3, 3), 1, case["padding"], 1)
     x_shape, weight_shape = (case["N"], case["C"], *case["size"]), (case["K"], case["C"], 3, 3)

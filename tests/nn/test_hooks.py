@@ -106,10 +106,11 @@ def test_what_hooks_held_is_freed_at_once(backend: dl.backend.Backend, create_gr
     gc.collect()
     gc.disable()
     try:
-        y = layer(x).sum()
-        node = weakref.ref(y.grad_fn)
+        output = layer(x)
+        y = (output * output).sum()  # so that the gradient that comes in leads back, too
+        node = weakref.ref(output.grad_fn)
         (gradient,) = dl.grad(y, [x], create_graph=create_graph)
-        del y, gradient
+        del output, y, gradient
         assert node() is None
     finally:
         gc.enable()

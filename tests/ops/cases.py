@@ -69,17 +69,21 @@ def torch_pad(torch: ModuleType, x: Any, padding: Sequence[Sequence[int]]) -> An
     return torch.nn.functional.pad(x, (left, right, top, bottom))
 
 
-def convolution(name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: bool, **options: Any) -> Case:
+def convolution(
+    name: str, x: tuple[int, ...], weight: tuple[int, ...], bias: bool, activation: Any = None, **options: Any
+) -> Case:
     asymmetric = isinstance(options.get("padding"), tuple) and isinstance(options["padding"][0], tuple)
 
+    def function(*inputs: dl.Tensor) -> dl.Tensor:
+        return F.conv2d(*inputs, **options, activation=activation)
+
     def peer(torch: ModuleType, x: Any, *rest: Any) -> Any:
-        if not asymmetric:
-            return torch.nn.functional.conv2d(x, *rest, **options)
-        padded = torch_pad(torch, x, options["padding"])
-        return torch.nn.functional.conv2d(padded, *rest, **options | {"padding": 0})
+        padded = torch_pad(torch, x, options["padding"]) if asymmetric else x
+        y = torch.nn.functional.conv2d(padded, *rest, **options | ({"padding": 0} if asymmetric else {}))
+        return y if activation is None else y.relu()
 
     shapes = [x, weight, (weight[0],)] if bias else [x, weight]
-    return Case(f"conv2d-{name}", ops.Conv2d, lambda *inputs: F.conv2d(*inputs, **options), shapes, peer=peer)
+    return Case(f"conv2d-{name}", ops.Conv2d, function, shapes, peer=peer)
 
 
 def batch_norm(name: str, shape: tuple[int, ...], activation: Any = None) -> Case:
@@ -149,6 +153,23 @@ CASES = [
     Case("divide", ops.Divide, lambda a, b: a / b, [(2, 3), (3,)], low=0.5),
     Case("divide-number", ops.Divide, lambda a: (2 / a) / 3, [(4,)]),
     Case("negative", ops.Negative, lambda a: -a, [(2, 3)]),
+    Case(
+        "floor_divide",
+        ops.FloorDivide,
+        lambda a, b: ((a + 0.05) // b) * a * b,
+        [(2, 3), (3,)],
+        low=0.5,
+        peer=lambda torch, a, b: ((a + 0.05) / b).floor() * a * b,
+    ),
+    Case("remainder", ops.Remainder, lambda a, b: ((a + 0.05) % b) * a, [(2, 3), (3,)], low=0.5),
+    Case(
+        "remainder-of-number",
+        ops.Remainder,
+        lambda b: (7.03 % b) * b,
+        [(4,)],
+        low=0.5,
+        peer=lambda torch, b: (7.03 - (7.03 / b).floor() * b) * b,
+    ),
     Case("power", ops.Power, lambda a, b: a**b, [(2, 3), (3,)], low=0.5),
     Case("power-number", ops.Power, lambda a: a**3 + a**2 + a**1 + a**0, [(4,)]),
     Case("power-of-number", ops.Power, lambda a: 2**a, [(4,)]),
@@ -189,6 +210,7 @@ CASES = [
     Case("abs", ops.Abs, lambda x: x.abs() * x, [(2, 3)]),
     Case("sign", ops.Sign, lambda x: x.sign() * x, [(2, 3)]),
     Case("floor", ops.Floor, lambda x: x.floor() * x, [(2, 3)], low=-1.9),
+    Case("round", ops.Round, lambda x: x.round() * x, [(2, 3)]),
     Case("clip", ops.Clip, lambda x: x.clip(-1.1, 1.2), [(2, 3)]),
     Case(
         "clip-below", ops.Clip, lambda x: x.clip(low=-1.1) ** 2, [(2, 3)], peer=lambda torch, x: x.clip(min=-1.1) ** 2
@@ -250,6 +272,7 @@ CASES = [
         "prod-axes", ops.Multiply, lambda x: x.prod(axis=(0, 2)), [(2, 2, 3)], peer=lambda torch, x: x.prod(2).prod(0)
     ),
     Case("cumsum", ops.CumSum, lambda x: x.cumsum(axis=1) ** 2, [(2, 3, 2)]),
+    Case("cumsum-first", ops.CumSum, lambda x: x.cumsum(axis=0), [(3, 2)]),
     Case("logsumexp", ops.Exp, lambda x: x.logsumexp(1), [(2, 3)]),
     Case("logsumexp-all", ops.Exp, lambda x: x.logsumexp(), [(2, 3)], peer=lambda torch, x: x.logsumexp((0, 1))),
     Case("softmax", ops.Softmax, lambda x: x.softmax(-1), [(2, 4)]),
@@ -274,6 +297,13 @@ CASES = [
         lambda x: ops.SumTo.apply(x, shape=(3, 1)),
         [(2, 3, 4)],
         peer=lambda torch, x: x.sum_to_size(3, 1),
+    ),
+    Case(
+        "sum_to-ones",
+        ops.SumTo,
+        lambda x: ops.SumTo.apply(x, shape=(1, 1)) ** 2,
+        [(1, 3, 1)],
+        peer=lambda torch, x: x.sum_to_size(1, 1) ** 2,
     ),
     Case("getitem-slice", ops.GetItem, lambda x: x[1:, ..., None, ::2], [(3, 4)]),
     Case("getitem-number", ops.GetItem, lambda x: x[-1], [(3, 2)]),
@@ -319,9 +349,9 @@ CASES = [
     Case(
         "split",
         ops.GetItem,
-        lambda x: dl.split(x, 2, axis=1)[0] * dl.split(x, [1, 3], axis=1)[1],
+        lambda x: dl.split(x, 2, axis=1)[1] * dl.split(x, [1, 3], axis=1)[1],
         [(2, 4)],
-        peer=lambda torch, x: x[:, :2] * x[:, 1:3],
+        peer=lambda torch, x: x[:, 2:] * x[:, 1:3],
     ),
     Case(
         "pad",
@@ -378,6 +408,7 @@ CASES = [
         for subscripts, shapes in {
             "ij,jk->ik": [(2, 3), (3, 2)],
             "ij->j": [(2, 3)],
+            "ij->i": [(2, 3)],
             "nij,njk,k->ni": [(2, 2, 3), (2, 3, 2), (2,)],
             "i,j": [(2,), (3,)],
         }.items()
@@ -396,6 +427,16 @@ CASES = [
         [(2, 2, 3), (2, 3)],
         peer=lambda torch, *inputs: torch.nn.functional.linear(*inputs),
     ),
+    *(
+        Case(
+            f"linear-relu-{len(shapes)}",
+            ops.Linear,
+            lambda *inputs: F.linear(*inputs, activation="relu"),
+            shapes,
+            peer=lambda torch, *inputs: torch.nn.functional.linear(*inputs).relu(),
+        )
+        for shapes in ([(4, 3), (2, 3)], [(2, 2, 3), (2, 3), (2,)])
+    ),
     # convolution
     convolution("plain", IMAGE, (3, 2, 3, 3), bias=True),
     convolution("strided", IMAGE, (2, 2, 2, 3), bias=False, stride=(1, 2), padding=(1, 2)),
@@ -405,6 +446,7 @@ CASES = [
     convolution("asymmetric", (1, 2, 3, 3), (2, 2, 3, 2), bias=False, padding=((0, 1), (2, 0))),
     convolution("same", (1, 2, 3, 4), (2, 2, 3, 3), bias=True, padding="same"),
     convolution("pointwise", IMAGE, (3, 2, 1, 1), bias=True),
+    convolution("relu", IMAGE, (3, 2, 2, 2), bias=True, activation="relu"),
     Case(
         "conv2d_input_grad",
         ops.Conv2dInputGrad,

@@ -71,7 +71,7 @@ def test_shapes_that_do_not_broadcast(backend: dl.backend.Backend, operate: Call
 
 @pytest.mark.parametrize("other", [[1.0, 2.0], "2", 2j, object()])
 def test_other_operands_are_refused(backend: dl.backend.Backend, other: Any) -> None:
-    with pytest.raises(dl.DTypeError, match=r"expected a Tensor, an array or a number, got \w+"):
+    with pytest.raises(dl.DTypeError, match=r"expected a Tensor, an array of numbers or a number, got \w+"):
         dl.ones(2) * other
 
 
@@ -97,7 +97,7 @@ def test_powers_of_zero(backend: dl.backend.Backend, exponent: float, as_tensor:
 
 def test_gradient_for_the_exponent_where_the_base_is_zero(backend: dl.backend.Backend) -> None:
     for base in (dl.tensor([0.0, 0.0]), 0, 0.0):
-        exponent = dl.tensor([1.0, 2.0], requires_grad=True)
+        exponent = dl.tensor([0.0, 2.0], requires_grad=True)
         (base**exponent).sum().backward()
         assert exponent.grad.numpy().tolist() == [0.0, 0.0]
 

@@ -17,6 +17,37 @@ def test_relu_has_no_slope_at_zero(backend: dl.backend.Backend) -> None:
     assert x.grad.numpy().tolist() == [0.0, 0.0, 0.0, 1.0]
 
 
+def test_the_absolute_value_has_no_slope_at_zero(backend: dl.backend.Backend) -> None:
+    x = dl.tensor([-2.0, 0.0, 3.0], requires_grad=True)
+    x.abs().sum().backward()
+    assert x.grad.numpy().tolist() == [-1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("choose", [dl.maximum, dl.minimum])
+def test_of_equals_the_first_gets_the_gradient(backend: dl.backend.Backend, choose: Callable[..., dl.Tensor]) -> None:
+    a, b = dl.tensor([1.0, 2.0], requires_grad=True), dl.tensor([1.0, 2.0], requires_grad=True)
+    choose(a, b).sum().backward()
+    assert (a.grad.numpy().tolist(), b.grad.numpy().tolist()) == ([1.0, 1.0], [0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected", "slope"),
+    [
+        ({"low": -1.0}, [-1.0, -1.0, 0.5, 3.0], [0.0, 1.0, 1.0, 1.0]),
+        ({"high": 0.5}, [-2.0, -1.0, 0.5, 0.5], [1.0, 1.0, 1.0, 0.0]),
+        ({"low": -1.0, "high": 0.5}, [-1.0, -1.0, 0.5, 0.5], [0.0, 1.0, 1.0, 0.0]),
+    ],
+    ids=["low", "high", "both"],
+)
+def test_clip_and_its_slope_at_the_bounds(
+    backend: dl.backend.Backend, bounds: dict[str, float], expected: list[float], slope: list[float]
+) -> None:
+    x = dl.tensor([-2.0, -1.0, 0.5, 3.0], requires_grad=True)
+    y = x.clip(**bounds)
+    y.sum().backward()
+    assert (y.numpy().tolist(), x.grad.numpy().tolist()) == (expected, slope)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("function", "expected", "slope"),

@@ -22,6 +22,12 @@ def test_axes_are_numpys(backend: dl.backend.Backend, axis: Any, keepdims: bool)
         np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_cumulative_sums_are_numpys(backend: dl.backend.Backend, axis: int) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    np.testing.assert_array_equal(dl.tensor(x).cumsum(axis).numpy(), x.cumsum(axis))
+
+
 @pytest.mark.parametrize(
     ("axis", "message"),
     [(2, "axis 2 does not fit"), (-3, "axis -3"), ((0, 5), "axis 5"), ((0, 0), "twice"), ((1, -1), "twice")],

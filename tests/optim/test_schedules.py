@@ -212,7 +212,7 @@ def test_users_write_their_own() -> None:
         (lambda o: optim.CosineAnnealingLR(o, 2.5), "CosineAnnealingLR: T_max must be a whole number from 1, got 2.5"),
         (lambda o: optim.LinearLR(o, start_factor=-1), "LinearLR: start_factor must be a number"),
         (lambda o: optim.OneCycleLR(o, [0.1], 10), "OneCycleLR: max_lr has 1 numbers for 2 groups"),
-        (lambda o: optim.OneCycleLR(o, 0.1, 10, 1.5), "OneCycleLR: pct_start must be from 0 to 1"),
+        (lambda o: optim.OneCycleLR(o, 0.1, 10, 1.5), "OneCycleLR: pct_start must be a number from 0.0 to 1.0"),
         (lambda o: optim.OneCycleLR(o, 0.1, 10, anneal_strategy="x"), 'anneal_strategy must be "cos" or "linear"'),
         (lambda o: [s := optim.OneCycleLR(o, 0.1, 2), s.step(), s.step()], "step 2 is beyond total_steps=2"),
         (lambda o: optim.SequentialLR(o, [optim.StepLR(o, 1)], [3]), "1 schedules need one rising milestone less"),

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from dlcore import backend as backends
-from dlcore import nn
+from dlcore import nn, optim
 from dlcore.io import load_arrays
-from dlcore.train import Callback, EarlyStopping, MetricsFile, SaveWeights
+from dlcore.train import Callback, EarlyStopping, MetricsFile, SaveWeights, Scheduled
 from kernels.errors import ArgumentError
 
 
@@ -114,3 +114,43 @@ def test_metrics_file(backend, make_trainer, loader, tmp_path):
     assert [record.pop("accuracy") for record in records] == [0.5, None, 1.0]
     assert records == [{n: v for n, v in record.items() if n != "accuracy"} for record in trainer.history]
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+# ---------------------------------------------------------------------------------------------------------- schedules
+
+
+@pytest.mark.parametrize("every", ["epoch", "step"])
+def test_a_schedule_takes_its_steps(loader, make_trainer, every):
+    rates = []
+
+    class Note(Callback):
+        def on_batch_end(self, trainer):
+            rates.append(trainer.optimizer.lr)
+
+    trainer = make_trainer(lr=1.0, callbacks=[Note()])
+    trainer.callbacks.append(Scheduled(optim.ExponentialLR(trainer.optimizer, 0.5), every=every))
+    history = trainer.fit(loader, epochs=2)
+    by_step = [0.5**step for step in range(8)]
+    assert rates == (by_step if every == "step" else [1.0] * 4 + [0.5] * 4)
+    assert history["learning_rate"] == ([1.0, 0.5**4] if every == "step" else [1.0, 0.5])
+
+
+def test_a_schedule_that_watches_a_figure(loader, make_trainer):
+    trainer = make_trainer(lr=0.0)  # nothing ever gets better
+    trainer.optimizer.lr = 1e-9
+    schedule = optim.ReduceLROnPlateau(trainer.optimizer, "max", patience=0, eps=0.0, threshold=10.0)
+    trainer.callbacks.append(Scheduled(schedule, monitor="accuracy"))
+    assert trainer.fit(loader, epochs=3)["learning_rate"] == pytest.approx([1e-9, 1e-9, 1e-10])
+
+
+def test_what_a_schedule_may_be(loader, make_trainer):
+    optimizer = make_trainer().optimizer
+    plateau = optim.ReduceLROnPlateau(optimizer)
+    with pytest.raises(ArgumentError, match=r"schedule must be a schedule of dlcore\.optim"):
+        Scheduled(optimizer)
+    with pytest.raises(ArgumentError, match='every must be "epoch" or "step", got \'batch\''):
+        Scheduled(optim.StepLR(optimizer, 3), every="batch")
+    with pytest.raises(ArgumentError, match='every must be "epoch" for ReduceLROnPlateau'):
+        Scheduled(plateau, every="step")
+    with pytest.raises(ArgumentError, match="Scheduled: there is no figure 'validation_loss' to monitor"):
+        make_trainer(callbacks=[Scheduled(plateau)]).fit(loader, epochs=1)
