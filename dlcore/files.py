@@ -3,6 +3,7 @@
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ else:
 
 # What `replacing` calls the files that it writes, before they get their names.
 _LEFT_OVER = re.compile(r"\..+\.writing-\w+(\.\w+)?")
+
+_umask_lock = threading.Lock()
 
 
 @contextmanager
@@ -44,16 +47,18 @@ def replacing(path: Path, *, must_be_new: bool = False) -> Iterator[Path]:
     try:
         os.close(handle)
         yield temporary
-        temporary.chmod(0o666 & ~umask())  # mkstemp's files are private; these are for whoever may read the folder
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows syncs only what can be written
             os.fsync(written.fileno())  # the content before the name: else a power cut could leave an empty file
+        temporary.chmod(0o666 & ~umask())  # mkstemp's files are private; these are for whoever may read the folder
         if must_be_new:
             _claim(temporary, path)
         else:
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a full disk does not say what it had no room for
         raise
 
 
@@ -96,6 +101,7 @@ def locked(path: Path) -> Iterator[bool]:
 
 def umask() -> int:
     """The permission bits that new files of this process go without."""
-    mask = os.umask(0o077)
-    os.umask(mask)
+    with _umask_lock:  # it can only be read by setting it
+        mask = os.umask(0o077)
+        os.umask(mask)
     return mask

@@ -339,10 +339,10 @@ def test_training_that_diverges(here, capsys):
 @pytest.mark.parametrize(
     ("epochs_before", "message"),
     [
-        (0, "interrupted in epoch 1 of 30, before there was a checkpoint; begin again with: dlcore train --resume run"),
+        (0, "interrupted in epoch 1 of 30, before there was a checkpoint; go on with: dlcore train --resume run"),
         (
             2,
-            "interrupted in epoch 3 of 30; all is saved up to step-000000076-epoch-0002, go on with: "
+            "interrupted in epoch 3 of 30; all is saved up to step-000000076-epoch-0002; go on with: "
             "dlcore train --resume run",
         ),
     ],
@@ -457,7 +457,9 @@ def test_ctrl_c_for_real(here):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    saved = r"all is saved up to step-\d+\S*, go on with: dlcore train --resume run"
+    saved = r"all is saved up to step-\d+\S*; go on with: dlcore train --resume run"
+    notice, err = err.split("\n", 2)[1:]
+    assert notice == "interrupted: a checkpoint follows as soon as may be; Ctrl-C again stops at once"
     assert re.fullmatch(rf"dlcore: interrupted in epoch \d+ of 100000; {saved}\n", err)
     assert main(["evaluate", "run"]) == 0
     epochs = len((here / "run/metrics.jsonl").read_text().splitlines())

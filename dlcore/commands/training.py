@@ -92,7 +92,7 @@ def resume(path: Path, epochs: int | None, backend_name: str | None) -> None:
         backend_name: where to go on; by default where it began.
 
     Raises:
-        DLCoreError: the folder holds no run, its files are damaged, or its data are no longer what they were.
+        DLCoreError: the folder holds no run, its files are damaged, or its data have other images or classes now.
         TrainingInterruptedError: Ctrl-C was pressed.
     """
     folder = RunFolder.resume(path)
@@ -125,17 +125,40 @@ def _run(folder: RunFolder, config: RunConfig, network: Module, optimizer: Optim
         checkpoints,
     ]
     trainer = Trainer(network, optimizer, callbacks=callbacks, accumulate=config.accumulate)
-    go_on = f"dlcore train --resume {shlex.quote(str(folder.path))}"
-    with folder.alone():
+    go_on = f"go on with: dlcore train --resume {shlex.quote(str(folder.path))}"
+    try:
+        with folder.alone():
+            _train_and_finish(folder, config, trainer, loader, splits, checkpoints)
+    except KeyboardInterrupt:
+        raise TrainingInterruptedError(f"{_where_it_stopped(trainer, checkpoints)}; {go_on}") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; once that is mended, {go_on}") from error
+    except OSError as error:
+        if isinstance(error, DLCoreError) or not error.strerror:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        raise CheckpointError(f"{where}{error.strerror}; once that is mended, {go_on}") from error
+
+
+def _train_and_finish(
+    folder: RunFolder,
+    config: RunConfig,
+    trainer: Trainer,
+    loader: DataLoader,
+    splits: Splits,
+    checkpoints: Checkpoints,
+) -> None:
+    before = folder.read_config()
+    if config != before:
+        folder.results.unlink(missing_ok=True)  # which were those of fewer epochs
         folder.write_config(config)
-        _announce(config, network, splits, checkpoints.paths())
-        try:
-            trainer.fit(loader, epochs=config.epochs, validation=splits.validation, resume=True)
-        except KeyboardInterrupt:
-            raise TrainingInterruptedError(_where_it_stopped(trainer, checkpoints, go_on)) from None
-        except CheckpointError as error:
-            raise CheckpointError(f"{error}; once that is mended, go on with: {go_on}") from error
-        _finish(folder, trainer, splits)
+    _announce(config, trainer.network, splits, checkpoints.paths())
+    try:
+        trainer.fit(loader, epochs=config.epochs, validation=splits.validation, resume=True)
+    except ArgumentError:  # fewer epochs than are done
+        folder.write_config(before)
+        raise
+    _finish(folder, trainer, splits)
 
 
 def evaluate(path: Path) -> None:
@@ -181,14 +204,14 @@ def open_run(path: Path) -> tuple[RunConfig, Module]:
 
 def _announce(config: RunConfig, network: Module, splits: Splits, checkpoints: list[Path]) -> None:
     count = sum(parameter.size for parameter in network.parameters())
-    threads = "thread" if config.threads == 1 else "threads"
+    threads = dlcore.get_num_threads()
     say(
         f"{config.model} ({count:,} parameters) on {config.data}: {len(splits.train):,} training, "
         f"{len(splits.validation):,} validation, {len(splits.test):,} test images"
     )
     say(
         f"{config.optimizer}, learning rate {config.learning_rate:g}, batches of {config.batch_size}, "
-        f"seed {config.seed}; {config.backend}, {config.threads} {threads}"
+        f"seed {config.seed}; {network.backend.name}, {threads} thread{'s' * (threads != 1)}"
     )
     if network.backend.is_host and _kernel_cache_is_empty():
         say("first run: kernels are compiled and kept, which takes a while once")
@@ -223,12 +246,10 @@ def _finish(folder: RunFolder, trainer: Trainer, splits: Splits) -> None:
         say("figures need matplotlib: pip install 'dlcore[plot]'")
 
 
-def _where_it_stopped(trainer: Trainer, checkpoints: Checkpoints, go_on: str) -> str:
-    where = f"interrupted in epoch {trainer.epoch} of {trainer.epochs}"
+def _where_it_stopped(trainer: Trainer, checkpoints: Checkpoints) -> str:
+    where = f"interrupted in epoch {trainer.epoch} of {trainer.epochs}" if trainer.epoch else "interrupted"
     saved = checkpoints.paths()
-    if not saved:
-        return f"{where}, before there was a checkpoint; begin again with: {go_on}"
-    return f"{where}; all is saved up to {saved[-1].name}, go on with: {go_on}"
+    return f"{where}; all is saved up to {saved[-1].name}" if saved else f"{where}, before there was a checkpoint"
 
 
 def unused_path(model: str, data: str, moment: datetime.datetime) -> Path:

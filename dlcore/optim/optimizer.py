@@ -164,9 +164,9 @@ class Optimizer:
             parameter.grad = None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs to go on: learning rates, and each parameter's step count and (live) arrays."""
-        rates = [group["lr"] for group in self.param_groups]
-        return {"lr": rates, "steps": list(self.steps), "state": [dict(state) for state in self._state]}
+        """What a later run needs to go on: the groups' numbers, and each parameter's step count and (live) arrays."""
+        numbers = {name: [group[name] for group in self.param_groups] for name in ("lr", "weight_decay")}
+        return {**numbers, "steps": list(self.steps), "state": [dict(state) for state in self._state]}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`, with arrays of any backend.
@@ -176,15 +176,16 @@ class Optimizer:
                 is loaded.
         """
         name = type(self).__name__
-        kinds = {"lr": list, "steps": list, "state": list}
+        kinds = {"lr": list, "weight_decay": list, "steps": list, "state": list}
         if not isinstance(saved, Mapping) or any(
             not isinstance(saved.get(key, []), kind) for key, kind in kinds.items()
         ):
             raise StateDictError(f"{name}: expected what state_dict() gives, got {options.short(saved)}")
         if missing := kinds.keys() - set(saved):
             raise StateDictError(f"{name}: the saved state has no {', '.join(sorted(missing))}")
-        rates, states, steps = saved["lr"], saved["state"], saved["steps"]
-        if len(rates) != len(self.param_groups):
+        states, steps = saved["state"], saved["steps"]
+        rates, decays = saved["lr"], saved["weight_decay"]
+        if not len(rates) == len(decays) == len(self.param_groups):
             raise StateDictError(f"{name}: the saved state is of {len(rates)} groups, not {len(self.param_groups)}")
         if not len(states) == len(steps) == len(self.parameters):
             raise StateDictError(f"{name}: the saved state is of {len(states)} parameters, not {len(self.parameters)}")
@@ -198,12 +199,13 @@ class Optimizer:
                     f"has {found}"
                 )
         try:
-            check_range(name, **{f"lr[{number}]": (rate, 0.0, None) for number, rate in enumerate(rates)})
+            for option, values in (("lr", rates), ("weight_decay", decays)):
+                check_range(name, **{f"{option}[{number}]": (value, 0.0, None) for number, value in enumerate(values)})
             steps = [options.whole(name, f"steps[{number}]", step, least=0) for number, step in enumerate(steps)]
         except ArgumentError as error:
             raise StateDictError(f"{error} (in the saved state)") from None
-        for group, rate in zip(self.param_groups, rates, strict=True):
-            group["lr"] = rate
+        for group, rate, decay in zip(self.param_groups, rates, decays, strict=True):
+            group["lr"], group["weight_decay"] = rate, decay
         self.steps = steps
         self._state = [
             {slot: _copied(parameter.backend, array) for slot, array in state.items()}

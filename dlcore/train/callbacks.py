@@ -11,12 +11,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from dlcore.backend import to_numpy
 from dlcore.files import replacing
 from dlcore.io import save
 from dlcore.optim import ReduceLROnPlateau
 from dlcore.optim.schedules import Schedule
 from dlcore.train.history import Record, is_better
-from kernels.errors import ArgumentError, MissingFileError
+from kernels.errors import ArgumentError
 
 if TYPE_CHECKING:
     from dlcore.train.trainer import Trainer
@@ -29,7 +30,7 @@ class Callback:
         """Before the first epoch."""
 
     def on_epoch_start(self, trainer: "Trainer") -> None:
-        """Before an epoch's first batch; `trainer.epoch` is its number, from 1."""
+        """Before an epoch's first batch; `trainer.epoch` is its number, from 1. Not where a checkpoint lies within."""
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """After a parameter update. Runs often: don't read arrays here, that would wait for the device."""
@@ -106,10 +107,8 @@ class EarlyStopping(Callback):
         return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
 
     def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
-        """Go on waiting, if there is still something to wait for."""
+        """Go on waiting."""
         self.best, self.best_epoch, self._weights = state["best"], state["best_epoch"], state["weights"]
-        complete = len(trainer.history)
-        trainer.should_stop = complete - self.best_epoch >= self.patience
 
 
 class SaveWeights(Callback):
@@ -127,6 +126,7 @@ class SaveWeights(Callback):
         self.path = Path(path)
         self.monitor = monitor
         self._best = math.nan
+        self._weights: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Check that the figure will be there."""
@@ -139,17 +139,18 @@ class SaveWeights(Callback):
             if not is_better(self.monitor, record[self.monitor], self._best):
                 return
             self._best = record[self.monitor]
+            self._weights = {name: to_numpy(array).copy() for name, array in trainer.network.state_dict().items()}
         save(trainer.network, self.path)
 
     def state_dict(self) -> dict[str, Any]:
-        """The best figure so far."""
-        return {"best": self._best}
+        """The best figure so far, and the weights that the file holds."""
+        return {"best": self._best, "weights": self._weights}
 
     def on_resume(self, trainer: "Trainer", state: dict[str, Any]) -> None:
-        """Go on; the file that holds the best weights so far must still be there."""
-        if not math.isnan(state["best"]) and not self.path.is_file():
-            raise MissingFileError(f"there is no file {str(self.path)!r}, which held the best weights so far")
-        self._best = state["best"]
+        """Go on; the file is as it was then, whatever a run that was killed has made of it since."""
+        self._best, self._weights = state["best"], state["weights"]
+        if self._weights:
+            save(self._weights, self.path)
 
 
 class Scheduled(Callback):
@@ -173,7 +174,11 @@ class Scheduled(Callback):
     ) -> None:
         if not isinstance(schedule, (Schedule, ReduceLROnPlateau)):
             raise ArgumentError(f"Scheduled: schedule must be a schedule of dlcore.optim, got {schedule!r:.60}")
-        if every not in ("epoch", "step") or (every == "step" and isinstance(schedule, ReduceLROnPlateau)):
+        if (
+            not isinstance(every, str)
+            or every not in ("epoch", "step")
+            or (every == "step" and isinstance(schedule, ReduceLROnPlateau))
+        ):
             also = ' or "step"' if isinstance(schedule, Schedule) else " for ReduceLROnPlateau"
             raise ArgumentError(f'Scheduled: every must be "epoch"{also}, got {every!r}')
         self.schedule = schedule

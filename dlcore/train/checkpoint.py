@@ -14,15 +14,17 @@ import shutil
 import signal
 import threading
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from dlcore.files import locked
 from dlcore.train.callbacks import Callback
 from dlcore.train.history import Record
-from dlcore.train.snapshot import read_snapshot, remove_snapshot, write_snapshot
-from kernels.errors import ArgumentError, CheckpointError, DLCoreError
+from dlcore.train.snapshot import check_state, first_not_finite, read_snapshot, remove_snapshot, write_snapshot
+from dlcore.train.tally import Tally
+from kernels.errors import ArgumentError, CheckpointError, FileFormatError, MissingFileError, TrainingError
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -62,9 +64,10 @@ class Checkpoints(Callback):
         report: takes a sentence about a damaged checkpoint that was passed over; by default a Python warning.
 
     Raises:
-        ArgumentError: an option is out of range; when training starts without `resume`: there are checkpoints of an
-            earlier run.
+        ArgumentError: an option is out of range; when training starts: there are checkpoints of an earlier run (without
+            `resume`), another run writes into the folder, or a callback's or metric's state is no plain values.
         CheckpointError: a checkpoint can't be written, or there are some and none can be read.
+        TrainingError: weights or the optimizer's state have become NaN or infinite; no checkpoint is made of them.
     """
 
     def __init__(
@@ -94,53 +97,77 @@ class Checkpoints(Callback):
         return sorted((path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)), key=_age)
 
     def newest(self) -> Checkpoint | None:
-        """The newest checkpoint that can be read, None if there is none at all.
+        """The newest checkpoint that is whole, None if there is none at all.
 
-        Newer ones that can't be read are reported, and renamed to "damaged-…", so that they are in nobody's way.
+        Newer ones that are damaged are reported, and renamed to "damaged-…", so that they are in nobody's way.
 
         Raises:
-            CheckpointError: there are checkpoints, but none can be read.
+            CheckpointError: there are checkpoints, but all are damaged; or the system won't let one be read.
         """
         reasons = []
         for path in reversed(self.paths()):
             try:
                 found = Checkpoint(path, *read_snapshot(path))
-            except (DLCoreError, OSError) as error:
+            except (FileFormatError, MissingFileError) as error:
                 reasons.append((path, str(error)))
                 continue
+            except OSError as error:  # no permission, a disk that fails: the checkpoint may well be whole
+                reason = error.strerror or error
+                raise CheckpointError(f"{path} can't be read: {reason}; mend that, or move it away") from error
             for damaged, reason in reasons:
-                self.report(f"a checkpoint can't be read and is passed over ({reason}); going on from {path.name}")
-                with suppress(OSError):
-                    damaged.rename(damaged.with_name(f"damaged-{damaged.name}"))
+                self.report(f"a checkpoint is damaged and passed over ({reason}); going on from {path.name}")
+                _set_aside(damaged)
             return found
         if reasons:
             raise CheckpointError(
-                f"none of the {len(reasons)} checkpoints in {self.folder} can be read ({reasons[0][1]}); "
+                f"none of the {len(reasons)} checkpoints in {self.folder} is whole ({reasons[0][1]}); "
                 "remove them to begin anew"
             )
         return None
 
-    # ---- writing ----------------------------------------------------------------------------------------------------
+    def check_unused(self, trainer: "Trainer") -> None:
+        """Refuse to train beside checkpoints of an earlier run, which would make way for new ones.
 
-    def on_fit_start(self, trainer: "Trainer") -> None:
-        """Make the folder, so that one that can't be made or written to is noticed now; let Ctrl-C wait for a step."""
+        Raises:
+            ArgumentError: there are some.
+        """
         if any(_age(path) > (trainer.step, trainer.epoch) for path in self.paths()):
             raise ArgumentError(
                 f"Checkpoints: {self.folder} holds checkpoints of an earlier run; go on from them with "
                 "fit(…, resume=True), or name another folder"
             )
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for left_over in self.folder.iterdir():
-                if _LEFT_OVER.fullmatch(left_over.name):
-                    shutil.rmtree(left_over, ignore_errors=True)
-            probe = self.folder / f".step-{os.getpid()}"
-            probe.mkdir()
-            probe.rmdir()
-        except OSError as error:
-            raise CheckpointError(
-                f"no checkpoint can be written into {self.folder}: {error.strerror or error}"
-            ) from error
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder and hold it during the block; what a killed run left half written in it is removed.
+
+        Raises:
+            CheckpointError: it can't be made or written to.
+            ArgumentError: another run holds it.
+        """
+        with ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                is_mine = held.enter_context(locked(self.folder / ".lock"))
+                if is_mine:
+                    for left_over in self.folder.iterdir():
+                        if _LEFT_OVER.fullmatch(left_over.name):
+                            shutil.rmtree(left_over, ignore_errors=True)
+                    probe = self.folder / f".step-{os.getpid()}"
+                    probe.mkdir()
+                    probe.rmdir()
+            except OSError as error:
+                reason = error.strerror or error
+                raise CheckpointError(f"no checkpoint can be written into {self.folder}: {reason}") from error
+            if not is_mine:
+                raise ArgumentError(f"Checkpoints: another run is writing checkpoints into {self.folder}")
+            yield
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    def on_fit_start(self, trainer: "Trainer") -> None:
+        """Refuse a state that no checkpoint could hold now, not after an epoch; let Ctrl-C wait for a step."""
+        check_state(trainer.state_dict() | {"tally": Tally(trainer.metrics).state_dict()})
         self._interrupted = False
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -165,8 +192,15 @@ class Checkpoints(Callback):
             self._handler = None
 
     def _write(self, trainer: "Trainer", name: str) -> None:
+        weights, state = trainer.network.state_dict(), trainer.state_dict()
+        if bad := first_not_finite(weights) or first_not_finite(state["optimizer"], "optimizer"):
+            raise TrainingError(
+                f"training: {bad} is NaN or infinite after step {trainer.step} (epoch {trainer.epoch}, learning rate "
+                f"{trainer.optimizer.lr:g}), so no checkpoint is made of it; clip gradients, or try a smaller learning "
+                "rate"
+            )
         try:
-            write_snapshot(self.folder / name, trainer.network.state_dict(), trainer.state_dict())
+            write_snapshot(self.folder / name, weights, state)
         except OSError as error:
             before = self.paths()
             rest = f"; the one before, {before[-1].name}, is as it was" if before else ""
@@ -182,10 +216,21 @@ class Checkpoints(Callback):
         if self._interrupted:
             raise KeyboardInterrupt
         self._interrupted = True
+        with suppress(OSError):  # not by print, whose buffer may be in use
+            os.write(2, b"\ninterrupted: a checkpoint follows as soon as may be; Ctrl-C again stops at once\n")
 
     def _stop_if_interrupted(self, trainer: "Trainer") -> None:
         if self._interrupted:
             raise KeyboardInterrupt(f"stopped after step {trainer.step}; a checkpoint was written into {self.folder}")
+
+
+def _set_aside(damaged: Path) -> None:
+    """Rename a damaged checkpoint, so that it is no checkpoint any more, and is still there to look at."""
+    names = (f"damaged-{damaged.name}{suffix}" for suffix in ("", *(f"-{number}" for number in range(2, 100))))
+    free = next((path for name in names if not (path := damaged.with_name(name)).exists()), None)
+    with suppress(OSError):
+        if free is not None:
+            damaged.rename(free)
 
 
 def _age(path: Path) -> tuple[int, int]:

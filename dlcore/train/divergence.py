@@ -77,7 +77,8 @@ class Watch:
         self.loss = loss
         self.steps: list[Step] = []
         self._is_host = network.backend.is_host
-        self._state = [tensor for _, tensor in network.named_state()]
+        modules = [network, loss] if isinstance(loss, Module) else [network]
+        self._state = [tensor for module in modules for _, tensor in module.named_state()]
         self._buffers = [tensor for tensor in self._state if not isinstance(tensor, Parameter)]
         self._start: _Moment | None = None  # what the first of the steps started from
         self._bytes = 0

@@ -1,7 +1,7 @@
 """What a network does in evaluation mode: measured on data, or its outputs for given inputs."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -88,7 +88,7 @@ def predict(network: Module, x: Tensor | Array | Dataset, *, batch_size: int = 1
 
 def bring(
     source: Batches | Dataset, backend: Backend, batch_size: int = 100, *, start: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor]]:
     """Batches as Tensors on a backend, from number `start` on; a Dataset in batches of `batch_size`, in order."""
     if isinstance(source, Dataset):
         source = DataLoader(source, batch_size)

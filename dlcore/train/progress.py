@@ -31,15 +31,21 @@ class Progress(Callback):
         self._shown: Record = {}
         self._started = 0.0
         self._before = 0
+        self._epoch_shown = 0
 
     def on_fit_start(self, trainer: "Trainer") -> None:
         """Write the table's head."""
         self._columns = {name: max(len(_title(name)), 6) for name in trainer.figures}
         titles = "  ".join(f"{_title(name):>{width}}" for name, width in self._columns.items())
+        self._epoch_shown = 0
         self._print(f"{'epoch':>7}  {titles}  {'images/s':>8}  {'time':>7}")
 
     def on_epoch_start(self, trainer: "Trainer") -> None:
         """Start the epoch's bar."""
+        self._start(trainer)
+
+    def _start(self, trainer: "Trainer") -> None:
+        self._epoch_shown = trainer.epoch
         self._started = time.perf_counter()
         self._before = trainer.examples  # of an epoch that a checkpoint was taken in
         self._shown = trainer.running
@@ -63,6 +69,8 @@ class Progress(Callback):
 
     def on_batch_end(self, trainer: "Trainer") -> None:
         """Move the bar, each time that the trainer has read its figures."""
+        if self._epoch_shown != trainer.epoch:
+            self._start(trainer)  # in the midst of an epoch that a checkpoint was taken in
         if self._bar is None or trainer.running is self._shown:
             return
         self._shown = trainer.running
@@ -72,6 +80,8 @@ class Progress(Callback):
 
     def on_epoch_end(self, trainer: "Trainer", record: Record) -> None:
         """Write the epoch's row in place of the bar."""
+        if self._epoch_shown != trainer.epoch:  # of which nothing was left to do but this
+            self._start(trainer)
         self._stop_bar()
         speed = (trainer.examples - self._before) / max(trainer.seconds, 1e-9)
         figures = "  ".join(f"{_figure(record[name]):>{width}}" for name, width in self._columns.items())

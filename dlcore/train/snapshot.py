@@ -18,6 +18,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dlcore import backend
 from dlcore.files import umask
 from dlcore.io import load_arrays, save
@@ -34,7 +36,8 @@ _LONGEST_MANIFEST = 1 << 16
 def write_snapshot(path: Path, weights: Mapping[str, Array], state: Mapping[str, Any]) -> None:
     """Write a snapshot beside `path` under a name that begins with ".", then rename it to `path`.
 
-    Whatever breaks off the writing, `path` is as it was; a snapshot that was there is replaced once this one is whole.
+    Whatever breaks off the writing, there is no half a snapshot at `path`. One that is there already gives way once
+    this one is whole.
 
     Args:
         path: the folder to make; the one it lies in must be there.
@@ -94,6 +97,26 @@ def read_snapshot(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     return load_arrays(path / "model.safetensors"), state
 
 
+def check_state(state: Mapping[str, Any]) -> None:
+    """Raise what `write_snapshot` would raise of this state, and write nothing."""
+    _pack(state, {}, "state")
+
+
+def first_not_finite(state: Any, where: str = "") -> str:
+    """The place of the first array that holds NaN or infinity, in dicts and lists; "" if all are finite."""
+    if isinstance(state, Mapping):
+        parts = ((f"{where}.{name}" if where else str(name), part) for name, part in state.items())
+    elif isinstance(state, (list, tuple)):
+        parts = ((f"{where}[{number}]", part) for number, part in enumerate(state))
+    elif not _is_array(state) or state.dtype.kind not in "fV":
+        return ""
+    else:
+        with backend.of(state).active_device():
+            finite = backend.of(state).xp.isfinite(state.astype(np.float32) if state.dtype.itemsize == 2 else state)
+            return "" if bool(backend.to_numpy(finite.all())) else where
+    return next((found for place, part in parts if (found := first_not_finite(part, place))), "")
+
+
 def remove_snapshot(path: Path) -> None:
     """Remove a snapshot; it is out of the way at once, even where removing its files is broken off."""
     with suppress(FileNotFoundError):
@@ -104,6 +127,8 @@ def remove_snapshot(path: Path) -> None:
 
 def _pack(value: Any, arrays: dict[str, Array], where: str) -> Any:
     """The value as JSON takes it, with its arrays set aside."""
+    if isinstance(value, np.generic):
+        return value.item()
     if _is_array(value):
         name = str(len(arrays))
         arrays[name] = value

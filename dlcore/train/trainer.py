@@ -10,15 +10,14 @@ second, for the progress bar and to notice a loss that is no longer finite.
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence, Sized
-from contextlib import ExitStack
+from collections.abc import Sequence, Sized
+from contextlib import ExitStack, closing
 from typing import Any, NoReturn
 
 import numpy as np
 
 from dlcore import functional as F
-from dlcore import random
-from dlcore.data import DataLoader, Dataset
+from dlcore.data import Dataset
 from dlcore.nn import Module
 from dlcore.optim import Optimizer
 from dlcore.tensor import Tensor
@@ -29,9 +28,10 @@ from dlcore.train.evaluation import Batches, Loss, bring, bring_loss, evaluate, 
 from dlcore.train.history import History, Record
 from dlcore.train.metrics import resolve
 from dlcore.train.progress import Progress
+from dlcore.train.resume import restore, state_of
 from dlcore.train.tally import Metric, Tally
-from kernels.errors import ArgumentError, DataError, StateDictError, TrainingError
-from kernels.options import short, whole
+from kernels.errors import ArgumentError, DataError, TrainingError
+from kernels.options import short
 from kernels.types import Array
 
 #: Seconds between two readings of loss and metrics within an epoch.
@@ -61,6 +61,9 @@ class Trainer:
         figures: the names of loss and metrics in each record of this call of `fit`.
         running: this epoch's loss and metrics, as they were last read.
         should_stop: set it to True to end training after the current epoch.
+        loader, validation: what the present call of `fit` was given.
+        tally: what adds up of the epoch under way, None between epochs.
+        learning_rate: with which this epoch began.
 
     Raises:
         ArgumentError: an unknown metric, or one that is no single number; or an argument is not what it must be.
@@ -114,10 +117,12 @@ class Trainer:
         self.figures: list[str] = []
         self.running: Record = {}
         self.should_stop = False
-        self._learning_rate = math.nan  # with which this epoch began
-        self._tally: Tally | None = None  # of the epoch that is under way
+        self.learning_rate = math.nan
+        self.tally: Tally | None = None
+        self.loader: Batches = ()
+        self.validation: Batches | Dataset | None = None
+        self._began = 0.0
         self._watch = Watch(network, optimizer, loss)
-        self._loader: Batches = ()
 
     def fit(
         self, loader: Batches, *, epochs: int, validation: Batches | Dataset | None = None, resume: bool = False
@@ -142,7 +147,8 @@ class Trainer:
             ArgumentError: `epochs` is less than 1, `loader` is a Dataset, which does not say how to form batches, or
                 there is no `Checkpoints` callback to resume from.
             CheckpointError: checkpoints can't be written, or none of those that are there can be read.
-            StateDictError: the checkpoint is of another network, optimizer, loader or set of callbacks.
+            StateDictError: the checkpoint is of another network, optimizer, loader or set of callbacks; network and
+                optimizer are as they were.
         """
         if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
             raise ArgumentError(f"fit: expected epochs of at least 1, got {short(epochs)}")
@@ -150,20 +156,32 @@ class Trainer:
             raise ArgumentError("fit: expected batches, got a Dataset; wrap it: DataLoader(dataset, 100, shuffle=True)")
         names = ["loss", *(metric.name for metric in self.metrics)]
         self.figures = names + ([f"validation_{name}" for name in names] if validation is not None else [])
-        self._tally, self._loader = None, loader
+        self.loader, self.validation, self.tally = loader, validation, None
         bring_loss(self.loss, self.network.backend)
-        checkpoint = self._resume() if resume else None
-        self.epochs = epochs if resume else self.epoch + epochs
         self.should_stop = False
         with mode(self.network, training=True), ExitStack() as ending:
+            checkpoint = self._open_checkpoints(ending, resume)
+            self.epochs = epochs if resume else self.epoch + epochs
             for callback in self.callbacks:
                 ending.callback(callback.on_fit_end, self)
                 callback.on_fit_start(self)
             if checkpoint is not None:
-                self._resume_callbacks(checkpoint)
-            while (self._tally is not None or self.epoch < self.epochs) and not self.should_stop:
-                self._run_epoch(validation)
+                restore(self, checkpoint)
+            while self.tally is not None or (self.epoch < self.epochs and not self.should_stop):
+                self._run_epoch()
         return self.history
+
+    def _open_checkpoints(self, ending: ExitStack, resume: bool) -> Checkpoint | None:
+        """Take the folder of checkpoints for this call of `fit`; the newest of them, if it shall be gone on from."""
+        folder = next((callback for callback in self.callbacks if isinstance(callback, Checkpoints)), None)
+        if folder is not None:
+            ending.enter_context(folder.alone())
+            if resume:
+                return folder.newest()
+            folder.check_unused(self)
+        elif resume:
+            raise ArgumentError("fit: resume needs to know where from; give Trainer a Checkpoints callback")
+        return None
 
     def evaluate(
         self, source: Batches | Dataset, *, metrics: Sequence[str | Metric] | None = None, batch_size: int = 100
@@ -184,40 +202,46 @@ class Trainer:
 
     # ---- an epoch ---------------------------------------------------------------------------------------------------
 
-    def _run_epoch(self, validation: Batches | Dataset | None) -> None:
+    def _run_epoch(self) -> None:
         """One epoch, or the rest of the one that a checkpoint was taken in."""
-        began = time.perf_counter()
-        if self._tally is None:
-            self._tally = Tally(self.metrics)
-            self._learning_rate = self.optimizer.lr
+        self._began = time.perf_counter()
+        self.batches = len(self.loader) if isinstance(self.loader, Sized) else None
+        if self.tally is None:
+            self.tally = Tally(self.metrics)
             self.epoch += 1
             self.batch = self.examples = 0
-        self.batches = len(self._loader) if isinstance(self._loader, Sized) else None
-        self._notify("on_epoch_start")
-        figures = self._train(self._tally)
-        record: Record = {"epoch": self.epoch, "step": self.step, "learning_rate": self._learning_rate} | figures
-        if validation is not None:
-            record |= {f"validation_{name}": value for name, value in self.evaluate(validation).items()}
-        self._tally = None
+            self._notify("on_epoch_start")
+            self.learning_rate = self.optimizer.lr
+        figures = self._train(self.tally)
+        record: Record = {"epoch": self.epoch, "step": self.step, "learning_rate": self.learning_rate} | figures
+        if self.validation is not None:
+            record |= {f"validation_{name}": value for name, value in self.evaluate(self.validation).items()}
+        self.tally = None
         self.history.append(record)
-        self.elapsed += time.perf_counter() - began
+        self.elapsed += time.perf_counter() - self._began
         self._notify("on_epoch_end", record)
+
+    @property
+    def seconds_so_far(self) -> float:
+        """`elapsed`, with what the epoch under way has taken."""
+        return self.elapsed + (0.0 if self.tally is None else time.perf_counter() - self._began)
 
     def _train(self, tally: Tally) -> Record:
         """Go through the batches once; return loss and metrics, measured while the network changed."""
         self._watch = Watch(self.network, self.optimizer, self.loss)
         started = read = time.perf_counter()
-        batches = bring(self._loader, self.network.backend, start=self.batch)
-        while group := list(itertools.islice(batches, self.accumulate)):
-            self._watch.begin(self.step + 1, self.batch, group)
-            for (_, labels), (outputs, loss) in zip(group, self._update(group), strict=True):
-                tally.add(loss.data, outputs.data, labels.data)
-            self.step += 1
-            self.batch, self.examples = tally.batches, tally.examples
-            if self._watch.is_full or time.perf_counter() - read >= READ_INTERVAL:
-                self._read(tally)
-                read = time.perf_counter()
-            self._notify("on_batch_end")
+        # Closed at once, whatever happens: a loader may keep a thread for it.
+        with closing(bring(self.loader, self.network.backend, start=self.batch)) as batches:
+            while group := list(itertools.islice(batches, self.accumulate)):
+                self._watch.begin(self.step + 1, self.batch, group)
+                for (_, labels), (outputs, loss) in zip(group, self._update(group), strict=True):
+                    tally.add(loss.data, outputs.data, labels.data)
+                self.step += 1
+                self.batch, self.examples = tally.batches, tally.examples
+                if self._watch.is_full or time.perf_counter() - read >= READ_INTERVAL:
+                    self._read(tally)
+                    read = time.perf_counter()
+                self._notify("on_batch_end")
         if not tally.batches:
             raise DataError("fit: the loader yielded no batches")
         self._read(tally)
@@ -261,94 +285,16 @@ class Trainer:
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a later run needs to go on from here, but for the network's weights: what a checkpoint holds.
+        """All that a later run needs to go on from here, but for the network's weights; see `dlcore.train.resume`.
 
-        Taken between two updates: optimizer, callbacks, history, the figures of the epoch under way, the position in
-        the data and the default generator of random numbers.
+        To be taken between two updates.
 
         Raises:
             TrainingError: the loss became NaN or infinite, which nobody should go on from.
         """
-        if self._tally is not None and self._tally.batches:
-            self._read(self._tally)
-        return {
-            "epoch": self.epoch,
-            "step": self.step,
-            "batch": self.batch,
-            "batches": self.batches,
-            "examples": self.examples,
-            "elapsed": self.elapsed,
-            "learning_rate": self._learning_rate,
-            "history": self.history.records,
-            "tally": None if self._tally is None else self._tally.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "callbacks": [[type(callback).__name__, callback.state_dict()] for callback in self.callbacks],
-            "generator": random.default_generator().state_dict(),
-            "loader": self._loader.state_dict() if isinstance(self._loader, DataLoader) else None,
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict()`, callbacks apart, which go on when `fit` has started them.
-
-        Raises:
-            StateDictError: it is of another optimizer or loader, or no such state; nothing is loaded.
-        """
-        for name in ("epoch", "step", "batch", "examples"):
-            whole("fit", name, state[name], least=0)
-        for name in ("elapsed", "learning_rate"):
-            if not isinstance(state[name], (int, float)):  # NaN before the first epoch
-                raise StateDictError(f"fit: {name} is {short(state[name])}, which is no number")
-        under_way = state["tally"] is not None
-        batches = len(self._loader) if isinstance(self._loader, Sized) else None
-        if under_way and batches != state["batches"]:
-            raise StateDictError(
-                f"fit: the checkpoint was taken in an epoch of {state['batches']} batches, but the loader has {batches}"
-            )
-        tally = None
-        if under_way:
-            tally = Tally(self.metrics)
-            tally.load_state_dict(state["tally"], self.network.backend)
-        self.optimizer.load_state_dict(state["optimizer"])
-        if isinstance(self._loader, DataLoader) and state["loader"] is not None:
-            self._loader.load_state_dict(state["loader"])
-        random.default_generator().load_state_dict(state["generator"])
-        self.epoch, self.step, self.batch, self.examples = (
-            state[name] for name in ("epoch", "step", "batch", "examples")
-        )
-        self.elapsed, self._learning_rate, self._tally = state["elapsed"], state["learning_rate"], tally
-        self.history.records = list(state["history"])
-
-    def _resume(self) -> Checkpoint | None:
-        """Go on from the newest checkpoint, if there is one; the network is as it was if that fails."""
-        folder = next((callback for callback in self.callbacks if isinstance(callback, Checkpoints)), None)
-        if folder is None:
-            raise ArgumentError("fit: resume needs to know where from; give Trainer a Checkpoints callback")
-        checkpoint = folder.newest()
-        if checkpoint is None:
-            return None
-        before = {name: array.copy() for name, array in self.network.state_dict().items()}
-        try:
-            self.network.load_state_dict(checkpoint.weights)
-            self.load_state_dict(checkpoint.state)
-        except (StateDictError, LookupError, TypeError, ValueError) as error:
-            self.network.load_state_dict(before)
-            raise StateDictError(f"{checkpoint.path} can't be resumed from: {error}") from error
-        return checkpoint
-
-    def _resume_callbacks(self, checkpoint: Checkpoint) -> None:
-        """Each callback goes on from its own state: the first of a class from the first saved of that name, and so on.
-
-        Callbacks that keep no state may come and go between two runs.
-        """
-        saved: dict[str, list[dict[str, Any]]] = {}
-        for name, state in checkpoint.state["callbacks"]:
-            saved.setdefault(name, []).append(state)
-        for callback in self.callbacks:
-            states = saved.get(type(callback).__name__)
-            if states:
-                callback.on_resume(self, states.pop(0))
-        if left := [name for name, states in saved.items() if any(states)]:
-            raise StateDictError(f"{checkpoint.path} holds the state of {', '.join(left)}; give Trainer that callback")
+        if self.tally is not None and self.tally.batches:
+            self._read(self.tally)
+        return state_of(self)
 
     def _notify(self, hook: str, *arguments: Any) -> None:
         for callback in self.callbacks:

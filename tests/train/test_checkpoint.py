@@ -12,7 +12,7 @@ from dlcore import backend as backends
 from dlcore import nn, optim, train
 from dlcore.data import DataLoader
 from dlcore.train import snapshot
-from kernels.errors import ArgumentError, CheckpointError, FileFormatError, MissingFileError, StateDictError
+from kernels.errors import ArgumentError, CheckpointError, FileFormatError, StateDictError, TrainingError
 
 EPOCHS = 4
 
@@ -62,6 +62,10 @@ def begin(blobs, tmp_path):
         return trainer, DataLoader(blobs, 8, shuffle=True, seed=3, transform=shift)
 
     return make
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 def outcome(trainer, folder):
@@ -116,7 +120,7 @@ def test_ctrl_c_lets_the_step_end_and_saves(begin, blobs, tmp_path):
     with pytest.raises(KeyboardInterrupt, match="stopped after step 3; a checkpoint was written into"):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs)
     assert signal.getsignal(signal.SIGINT) is before
-    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000003"]
+    assert names(tmp_path / "checkpoints") == ["step-000000003"]
     trainer, loader = begin(StopAt(7, lambda: signal.raise_signal(signal.SIGINT)), every=None)
     with pytest.raises(KeyboardInterrupt, match="stopped after step 7"):  # an epoch's last: after its validation
         trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
@@ -131,7 +135,7 @@ def test_a_second_ctrl_c_interrupts_at_once(begin, blobs, tmp_path):
     trainer, loader = begin(StopAt(3, twice), every=None)
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs)
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert names(tmp_path / "checkpoints") == []
 
 
 def test_in_a_thread_ctrl_c_is_left_alone(begin, blobs):
@@ -145,8 +149,7 @@ def test_in_a_thread_ctrl_c_is_left_alone(begin, blobs):
 def test_the_newest_stay(begin, blobs, tmp_path):
     trainer, loader = begin(every=3, keep=3)
     trainer.fit(loader, epochs=2, validation=blobs)
-    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert names == ["step-000000009", "step-000000012", "step-000000014-epoch-0002"]
+    assert names(tmp_path / "checkpoints") == ["step-000000009", "step-000000012", "step-000000014-epoch-0002"]
 
 
 @pytest.fixture
@@ -179,22 +182,22 @@ def test_a_damaged_checkpoint_is_passed_over(begin, blobs, broken_off, name, how
     (report,) = reports
     assert "step-000000006" in report
     assert report.endswith("going on from step-000000004")
-    assert {path.name for path in broken_off.iterdir()} == {"damaged-step-000000006", "step-000000004"}
+    assert names(broken_off) == ["damaged-step-000000006", "step-000000004"]
 
 
 def test_where_all_are_damaged_nothing_is_begun(begin, blobs, broken_off):
-    for path in broken_off.iterdir():
+    for path in broken_off.glob("step-*"):
         (path / "state.json").write_text("{}")
     trainer, loader = begin()
-    with pytest.raises(CheckpointError, match=r"none of the 2 checkpoints in .* can be read"):
+    with pytest.raises(CheckpointError, match=r"none of the 2 checkpoints in .* is whole"):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
-    assert len(list(broken_off.iterdir())) == 2
+    assert len(names(broken_off)) == 2
 
 
 def test_damage_is_a_python_warning_by_default(begin, broken_off, blobs):
     (broken_off / "step-000000006" / "state.json").unlink()
     trainer, loader = begin()
-    with pytest.warns(RuntimeWarning, match="can't be read and is passed over"):
+    with pytest.warns(RuntimeWarning, match="is damaged and passed over"):
         trainer.fit(loader, epochs=1, validation=blobs, resume=True)
 
 
@@ -209,7 +212,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(begin, blobs, tmp_path, monkey
     trainer, loader = begin(StopAt(5, fill))
     with pytest.raises(CheckpointError, match=r"step 6 can't be .* No space left on device; .* step-000000004, is as"):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs)
-    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-000000002", "step-000000004"]
+    assert names(tmp_path / "checkpoints") == ["step-000000002", "step-000000004"]
     monkeypatch.undo()
     trainer, loader = begin(StopAt(5))
     with pytest.raises(StopError):
@@ -231,14 +234,14 @@ def test_what_a_killed_run_left_half_written_is_removed(begin, blobs, broken_off
     trainer, loader = begin(StopAt(7))
     with pytest.raises(StopError):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
-    assert sorted(path.name for path in broken_off.iterdir()) == ["notes.txt", "step-000000004", "step-000000006"]
+    assert names(broken_off) == ["notes.txt", "step-000000004", "step-000000006"]
 
 
 def test_checkpoints_of_an_earlier_run_are_not_lost(begin, blobs, broken_off):
     trainer, loader = begin()
     with pytest.raises(ArgumentError, match="holds checkpoints of an earlier run; go on from them with"):
         trainer.fit(loader, epochs=EPOCHS, validation=blobs)
-    assert len(list(broken_off.iterdir())) == 2
+    assert len(names(broken_off)) == 2
 
 
 def test_a_checkpoint_of_another_run(begin, make_trainer, blobs, broken_off, loader):
@@ -269,13 +272,124 @@ def test_the_state_of_a_missing_callback_is_not_dropped(begin, blobs, broken_off
         trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
 
 
-def test_the_best_weights_must_still_be_there(begin, blobs, tmp_path):
+def test_the_file_of_the_best_weights_is_put_back(begin, blobs, tmp_path):
     trainer, loader = begin()
     trainer.fit(loader, epochs=1, validation=blobs)
-    (tmp_path / "best.safetensors").unlink()
+    best = (tmp_path / "best.safetensors").read_bytes()
+    for change in (lambda file: file.unlink(), lambda file: file.write_bytes(b"of an epoch that came to nothing")):
+        change(tmp_path / "best.safetensors")
+        trainer, loader = begin()
+        trainer.fit(loader, epochs=1, validation=blobs, resume=True)
+        assert (tmp_path / "best.safetensors").read_bytes() == best
+
+
+def test_no_checkpoint_is_made_of_weights_that_are_not_finite(backend, make_trainer, loader, tmp_path):
+    trainer = make_trainer(network=nn.Linear(4, 3), callbacks=[train.Checkpoints(tmp_path, every=1)])
+
+    def spoil():
+        trainer.network.weight.data[0, 0] = np.inf
+
+    trainer.callbacks.insert(0, StopAt(2, spoil))
+    with pytest.raises(TrainingError, match=r"weight is NaN or infinite after step 2 .* no checkpoint is made of it"):
+        trainer.fit(loader, epochs=1)
+    assert names(tmp_path) == ["step-000000001"]
+
+
+class Parts(train.Metric):
+    """A metric that keeps what no file can hold."""
+
+    name = "parts"
+
+    def __init__(self):
+        self.parts = []
+
+    def update(self, outputs, labels):
+        self.parts.append(outputs)
+
+    def compute(self):
+        return np.float64(len(self.parts))
+
+
+def test_a_state_that_cannot_be_saved_is_noticed_at_once(make_trainer, loader, tmp_path):
+    trainer = make_trainer(metrics=[Parts()], callbacks=[train.Checkpoints(tmp_path)])
+    with pytest.raises(ArgumentError, match=r"Parts\.parts is a list"):
+        trainer.fit(loader, epochs=1)
+    assert trainer.step == 0
+
+
+def test_numbers_of_numpy_come_back_as_numbers(loader, make_trainer, tmp_path):
+    for epochs in (1, 2):
+        trainer = make_trainer(lr=np.float64(0.02), callbacks=[train.Checkpoints(tmp_path)])
+        trainer.optimizer.param_groups[0]["weight_decay"] = np.float32(0.25) * epochs
+        trainer.fit(loader, epochs=epochs, resume=True)
+    assert trainer.history["learning_rate"] == [0.02, 0.02]
+    assert trainer.optimizer.weight_decay == 0.25
+
+
+def test_hooks_run_as_often_as_in_a_whole_run(begin, blobs):
+    class Halve(train.Callback):
+        def on_fit_start(self, trainer):
+            trainer.optimizer.lr = 0.5
+
+        def on_epoch_start(self, trainer):
+            trainer.optimizer.lr *= 0.5
+
+    rates = []
+    for extra, folder in (((), "whole"), ((StopAt(9),), "broken"), ((), "broken")):
+        trainer, loader = begin(*extra, Halve(), folder=folder)
+        trainer.callbacks = [one for one in trainer.callbacks if not isinstance(one, train.Scheduled)]
+        try:
+            trainer.fit(loader, epochs=3, validation=blobs, resume=True)
+        except StopError:
+            continue
+        rates.append(trainer.history["learning_rate"])
+    assert rates == [[0.25, 0.125, 0.0625]] * 2
+
+
+def test_stopping_is_not_forgotten(loader, make_trainer, tmp_path):
+    class Enough(train.Callback):
+        def on_epoch_end(self, trainer, record):
+            trainer.should_stop = trainer.epoch == 2
+
+    for _ in range(2):
+        trainer = make_trainer(callbacks=[Enough(), train.Checkpoints(tmp_path)])
+        assert len(trainer.fit(loader, epochs=5, resume=True)) == 2
+
+
+def test_fewer_epochs_than_are_done(loader, make_trainer, tmp_path):
+    make_trainer(callbacks=[train.Checkpoints(tmp_path)]).fit(loader, epochs=2)
+    with pytest.raises(ArgumentError, match="epochs is 1, but the checkpoint has begun epoch 2"):
+        make_trainer(callbacks=[train.Checkpoints(tmp_path)]).fit(loader, epochs=1, resume=True)
+
+
+def test_a_folder_is_written_by_one_run_at_a_time(begin, blobs, loader, make_trainer, tmp_path):
+    def second():
+        with pytest.raises(ArgumentError, match="another run is writing checkpoints into"):
+            make_trainer(callbacks=[train.Checkpoints(tmp_path / "checkpoints")]).fit(loader, epochs=1, resume=True)
+
+    trainer, loader_ = begin(StopAt(2, second))
+    trainer.fit(loader_, epochs=1, validation=blobs)
+
+
+def test_a_checkpoint_that_the_system_keeps_back_is_not_called_damaged(begin, blobs, broken_off, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
     trainer, loader = begin()
-    with pytest.raises(MissingFileError, match="which held the best weights so far"):
-        trainer.fit(loader, epochs=2, validation=blobs, resume=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "_digest", refuse)
+        with pytest.raises(CheckpointError, match="step-000000006 can't be read: Permission denied; mend that"):
+            trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
+    assert names(broken_off) == ["step-000000004", "step-000000006"]
+
+
+def test_a_checkpoint_damaged_twice(begin, blobs, broken_off):
+    (broken_off / "damaged-step-000000006").mkdir()
+    (broken_off / "step-000000006/state.json").unlink()
+    trainer, loader = begin(StopAt(5), report=lambda message: None)
+    with pytest.raises(StopError):
+        trainer.fit(loader, epochs=EPOCHS, validation=blobs, resume=True)
+    assert names(broken_off) == ["damaged-step-000000006", "damaged-step-000000006-2", "step-000000004"]
 
 
 @pytest.mark.parametrize("options", [{"every": 0}, {"keep": 0}, {"every": True}, {"keep": 1.5}, {"keep": None}])
@@ -307,7 +421,7 @@ def test_a_snapshot_gives_back_what_went_in(backend, tmp_path):
     assert found["numbers"] == state["numbers"]
     assert found["none"] is None
     assert found["arrays"]["half"].dtype == np.float16
-    assert (found["arrays"]["scalar"].dtype, found["arrays"]["scalar"].item()) == (np.float64, 0.1)
+    assert found["arrays"]["scalar"] == 0.1
     assert found["arrays"]["empty"].shape == (0, 2)
     assert found["nested"][0]["mask"].tolist() == [True, False]
     assert found["nested"][1] == []

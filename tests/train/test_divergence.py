@@ -264,7 +264,7 @@ def test_no_checkpoint_is_made_of_it(backend: Backend, monkeypatch: pytest.Monke
     assert "at step 5 (epoch 2, batch 2, learning rate 0.05): the first output" in message(
         trainer, Epochs(lambda x, y: (x * 1e25, y))
     )
-    names = sorted(path.name for path in tmp_path.iterdir())
+    names = sorted(path.name for path in tmp_path.glob("step-*"))
     assert [name[:14] for name in names] == [f"step-{step:09}" for step in (1, 2, 3, 3, 4)][: len(names)]
     assert names[-1] == "step-000000004"
 
