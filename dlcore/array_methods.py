@@ -116,22 +116,41 @@ class ArrayMethods:
 
     @in_float32
     def round(self, decimals: int = 0) -> "Tensor":
-        """Each element at the nearest number with so many decimals, of two the even one; derivative 0."""
+        """Each element at the nearest number with so many decimals, of two the even one; derivative 0.
+
+        Negative decimals round to tens, hundreds, …; integers stay integers.
+        """
         decimals = options.whole("round", "decimals", decimals, least=-30, most=30)
+        if decimals < 0 and self.dtype.kind in "iu":
+            with self.backend.active_device():
+                return without_gradient(_to_multiples(self.data, 10**-decimals))
         if not decimals or self.dtype.kind in "biu":
             return ops.Round.apply(self)
-        scale = 10.0**decimals
+        scale = 10.0 ** abs(decimals)  # a power of ten from 1 on is exact, up to 10²²
+        if decimals < 0:
+            return ops.Round.apply(ops.Divide.apply(self, scale)) * scale
         return ops.Round.apply(ops.Multiply.apply(self, scale)) / scale
 
-    def clip(self, low: float | None = None, high: float | None = None) -> "Tensor":
-        """Each element brought into [low, high]; derivative 1 inside and at the bounds, else 0."""
+    def clip(self, low: Any = None, high: Any = None) -> "Tensor":
+        """Each element brought into [low, high]; derivative 1 inside and at the bounds, else 0.
+
+        Args:
+            low: the least: a number, or for each element an array or Tensor, which gets the gradient of what it
+                replaces; None for no bound.
+            high: the greatest, alike.
+
+        Raises:
+            ArgumentError: both are None, or one is no number.
+            ShapeError: the shape of a bound does not broadcast.
+        """
         if low is None and high is None:
             raise ArgumentError("clip: expected low, high or both, got neither")
-        low, high = (
-            bound if bound is None else options.number("clip", name, bound)
-            for name, bound in (("low", low), ("high", high))
-        )
-        return ops.Clip.apply(self, low=low, high=high)
+        low, high = _bound(self, "low", low), _bound(self, "high", high)
+        has_integers = self.dtype.kind in "iu"
+        if all(not hasattr(bound, "dtype") and not (has_integers and type(bound) is float) for bound in (low, high)):
+            return ops.Clip.apply(self, low=low, high=high)
+        clipped = self if low is None else ops.Maximum.apply(self, low)
+        return clipped if high is None else ops.Minimum.apply(clipped, high)  # type: ignore[return-value]
 
     def sigmoid(self) -> "Tensor":
         """1 / (1 + e⁻ˣ) of each element."""
@@ -287,6 +306,24 @@ class ArrayMethods:
 
 
 def lengths_of(shape: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape given as several integers, or as one tuple or list of them."""
-    lengths = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    """A shape given as several integers, or as one tuple, list or array of them."""
+    lengths = options.one_or_several(shape[0]) if len(shape) == 1 else shape
     return tuple(options.whole("shape", "each length", length) for length in lengths)
+
+
+def _to_multiples(x: Array, unit: int) -> Array:
+    """Each integer at the nearest multiple of `unit`, of two the even one: exact, as floats would not be."""
+    if unit > np.iinfo(x.dtype).max:
+        return x * 0
+    quotient, remainder = x // unit, x % unit  # the remainder is never negative
+    rest = unit - remainder
+    is_up = (remainder > rest) | ((remainder == rest) & (quotient % 2 == 1))
+    return (quotient + is_up) * unit
+
+
+def _bound(x: ArrayMethods, name: str, bound: Any) -> Any:
+    """A bound of `clip`: None, a number (an int for integers), or an array or Tensor of bounds."""
+    value = bound if getattr(bound, "requires_grad", False) else options.plain(bound)
+    if value is None or hasattr(value, "dtype"):
+        return value
+    return value if x.dtype.kind in "iu" and type(value) is int else options.number("clip", name, value)

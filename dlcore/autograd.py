@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Sequence
 from contextlib import ContextDecorator
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
@@ -147,7 +147,7 @@ class Function:
     """
 
     #: The output shares memory with the first input (reshape, slices): they share a version too.
-    is_view: ClassVar[bool] = False
+    is_view: bool = False
 
     needs_input_grad: tuple[bool, ...] = ()
     edges: tuple[Edge, ...] = ()
@@ -195,7 +195,7 @@ class Function:
         if not isinstance(output, np.ndarray) and backend.of(output).xp is np:  # NumPy makes scalars of 0-d results
             scalar, output = output, np.asarray(output)
             node._kept = tuple([output if kept is scalar else kept for kept in node._kept])
-        version = inputs[0].version if cls.is_view and isinstance(inputs[0], _tensor_type) else Version()
+        version = inputs[0].version if node.is_view and isinstance(inputs[0], _tensor_type) else Version()
         if True not in node.needs_input_grad:
             return _tensor_type._wrap(output, None, version)
         node._record(inputs, arrays, sources, output, version)
@@ -546,7 +546,7 @@ def _dtype_of(x: Any) -> np.dtype[Any]:
 
 def constant(value: Any) -> Any:
     """An input that is no Tensor: an array, or a weak scalar (it takes the other operand's dtype)."""
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and is_numeric(value):
         return value.item()
     if value is None or isinstance(value, (bool, int, float)) or is_numeric(value):
         return value

@@ -10,7 +10,7 @@ from dlcore import backend
 from dlcore.array_methods import lengths_of
 from dlcore.tensor import Tensor, as_array
 from kernels import options
-from kernels.errors import ArgumentError
+from kernels.errors import ArgumentError, DTypeError
 
 #: Their bytes can be counted in 64 bits.
 _MOST_VALUES = 2**60
@@ -59,9 +59,11 @@ def full(
         ArgumentError: the shape is none, or the value no number (of the dtype).
     """
     size, kind = options.lengths("full", shape), options.element_type("full", dtype)
-    if not isinstance(value, (bool, int, float, np.bool_, np.integer, np.floating)):
+    value = options.plain(value)
+    if not isinstance(value, (bool, int, float, np.floating)):
         raise ArgumentError(f"full: value must be a number, got {options.short(value)}")
     try:
+        value = int(value) if kind.kind in "iu" else value
         np.full((), value, kind)
     except (OverflowError, ValueError):
         raise ArgumentError(f"full: {options.short(value)} is no value of type {kind}") from None
@@ -78,6 +80,7 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.
     """
     if stop is None:
         start, stop = 0, start
+    start, stop, step = map(options.plain, (start, stop, step))
     first, last, width = (
         options.number("arange", name, bound, least=-1e300, most=1e300)
         for name, bound in (("start", start), ("stop", stop), ("step", step))
@@ -89,8 +92,10 @@ def arange(start: float, stop: float | None = None, step: float = 1, dtype: npt.
         )
     dtype = None if dtype is None else options.element_type("arange", dtype)
     if dtype is None and any(isinstance(bound, float) for bound in (start, stop, step)):
-        dtype = np.float32
+        dtype = np.dtype(np.float32)
     here = backend.current()
+    if dtype is not None and dtype.kind == "b":
+        raise DTypeError("arange: booleans are no evenly spaced values; give a type of numbers")
     with here.active_device():
         return Tensor(here.xp.arange(start, stop, step, dtype=dtype))
 

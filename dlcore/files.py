@@ -88,6 +88,8 @@ def locked(path: Path) -> Iterator[bool]:
     if not HAS_LOCKS:
         yield True
         return
+    if path.exists() and not path.is_file():
+        raise ArgumentError(f"{str(path)!r} is in the way: it is no file, and so no lock; remove it")
     with path.open("a") as file:
         try:
             flock(file, LOCK_EX | LOCK_NB)

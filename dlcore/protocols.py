@@ -14,6 +14,7 @@ from dlcore import backend
 from dlcore.array_methods import ArrayMethods
 from dlcore.autograd import Function, Version
 from kernels.errors import BackendMismatchError, DTypeError, GraphError, ShapeError, UnsizedError
+from kernels.shortage import within_memory
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ class Protocols(ArrayMethods):
 
     # ---- an array ---------------------------------------------------------------------------------------------------
 
+    @within_memory
     def numpy(self) -> npt.NDArray[Any]:
         """A copy of the values as a NumPy array; of a tensor that requires a gradient, too."""
         values = backend.to_numpy(self.data)

@@ -16,7 +16,7 @@ from dlcore.backend import Backend
 from dlcore.ops.shape import broadcasting
 from dlcore.protocols import Protocols
 from kernels import options
-from kernels.errors import DTypeError, GraphError, IndexingError, ShapeError
+from kernels.errors import ArgumentError, DLCoreError, DTypeError, GraphError, IndexingError, ShapeError
 from kernels.types import Array
 
 Axis = int | tuple[int, ...] | None
@@ -107,6 +107,7 @@ class Tensor(Protocols):
         """Overwrite the values in place, keeping shape, dtype and backend; backward notices."""
         if self.grad_fn is not None:
             raise GraphError("copy_: this tensor was computed; only leaves can be overwritten")
+        _refuse_graph("copy_", values)
         array = as_array(values, None, on=self.backend)
         if array.shape != self.shape:
             raise ShapeError(f"copy_: values have shape {array.shape} but the tensor has {self.shape}")
@@ -182,10 +183,10 @@ class Tensor(Protocols):
     # Comparisons have no gradient: they give tensors of booleans. To what is no number, as None, a tensor is not equal.
 
     def __eq__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return self._without_gradient("equal", other)
+        return self._without_gradient("equal", self._listed(other))
 
     def __ne__(self, other: Operand) -> "Tensor":  # type: ignore[override]
-        return self._without_gradient("not_equal", other)
+        return self._without_gradient("not_equal", self._listed(other))
 
     def __lt__(self, other: Operand) -> "Tensor":
         return self._without_gradient("less", other)
@@ -219,6 +220,20 @@ class Tensor(Protocols):
     def __invert__(self) -> "Tensor":
         return self._without_gradient("invert")
 
+    def _listed(self, other: Operand) -> Operand:
+        """What is compared for equality: lists of numbers as arrays; what cannot be compared as None."""
+        if isinstance(other, (list, tuple)):
+            try:
+                listed = np.asarray(other)
+            except (TypeError, ValueError, OverflowError):  # lists of different lengths
+                return None
+            if not autograd.is_numeric(listed):
+                return None
+            # As weak as the numbers in it: 0.1 is equal to the float32 nearest to it.
+            is_weak = listed.dtype.kind == "f" and self.dtype.kind == "f"
+            return self.backend.asarray(listed, self.dtype if is_weak else None)
+        return None if isinstance(other, complex) else other
+
     def _without_gradient(self, name: str, *others: Operand) -> Any:
         """An element-wise function of the array module; NotImplemented where `others` are no numbers."""
         owner = self.backend
@@ -241,23 +256,86 @@ class Tensor(Protocols):
         return ops.GetItem.apply(self, index=_of_arrays(index))
 
     def __setitem__(self, index: Any, values: Operand) -> None:
-        """Overwrite the elements at an index in place, in a leaf; backward notices."""
+        """Overwrite the elements at an index in place, in a leaf; backward notices.
+
+        Raises:
+            GraphError: the tensor was computed, the values require a gradient, or the memory is read-only.
+            DTypeError: the values are no numbers.
+            IndexingError, ArgumentError: there is no such element, or this is no index.
+            ShapeError, ArgumentError: the values do not fit there, or not into this type.
+        """
         if self.grad_fn is not None:
             raise GraphError("x[…] = …: this tensor was computed; only leaves can be overwritten, so use dl.where")
-        array = values.data if isinstance(values, Tensor) else values
-        if hasattr(array, "dtype"):
-            backend.common("x[…] = …", {"x": self.data, "values": array})
+        _refuse_graph("x[…] = …", values)
+        array = self._assignable(values)
+        if self.backend.is_host and not self.data.flags.writeable:
+            raise GraphError("x[…] = …: this tensor's memory is read-only; overwrite a copy of it, dl.tensor(…)")
+        place = _of_arrays(index)
         try:
             with self.backend.active_device():
-                self.data[_of_arrays(index)] = array
+                self.data[place] = array
         except IndexError as error:
             raise IndexingError(f"indexing: {error} (shape {self.shape})") from None
-        except ValueError:
-            raise ShapeError(f"x[…] = …: values of shape {np.shape(array)} do not fit (x.shape={self.shape})") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            if isinstance(error, DLCoreError):
+                raise
+            target = self.detach()[index].shape  # says so if it is the index that is wrong
+            if not _fits(np.shape(array), target):
+                raise ShapeError(
+                    f"x[…] = …: values of shape {np.shape(array)} do not fit a place of shape {target} "
+                    f"(x.shape={self.shape})"
+                ) from None
+            raise ArgumentError(f"x[…] = …: {error} (values {options.short(values)}, x is {self.dtype})") from None
         self.version.changed()
+
+    def _assignable(self, values: Operand) -> Any:
+        """What is written into elements: a number, or an array on this backend."""
+        if isinstance(values, (bool, int, float)):
+            return values
+        array: Any = values.data if isinstance(values, Tensor) else values
+        if isinstance(array, np.generic) and autograd.is_numeric(array):
+            return array.item()
+        if backend.is_foreign(array):
+            array = backend.from_dlpack(array)
+        if isinstance(array, (list, tuple)):
+            try:
+                array = np.asarray(array)
+            except (TypeError, ValueError, OverflowError):  # lists of different lengths
+                array = None
+            if autograd.is_numeric(array):
+                return self.backend.asarray(array)
+        if not autograd.is_numeric(array):
+            raise DTypeError(
+                f"x[…] = …: values must be a number, a Tensor or an array of numbers, or lists of equal lengths, got "
+                f"{options.short(values)}"
+            )
+        backend.common("x[…] = …", {"x": self.data, "values": array})
+        return array
 
 
 autograd.register_tensor(Tensor)
+
+
+def _refuse_graph(operation: str, values: Any) -> None:
+    """Values cannot be written where their gradient would be lost.
+
+    Raises:
+        GraphError: they require a gradient, and operations are being recorded.
+    """
+    if isinstance(values, Tensor) and values.requires_grad and autograd.is_grad_enabled():
+        raise GraphError(
+            f"{operation}: the values require a gradient, which writing in place would lose; build the tensor with "
+            "dl.stack or dl.where, or write values.detach()"
+        )
+
+
+def _fits(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether values of this shape can be written to a place: leading axes of length 1 are dropped, as in NumPy."""
+    extra = len(shape) - len(target)
+    kept = shape[max(extra, 0) :]
+    return all(n == 1 for n in shape[: max(extra, 0)]) and all(
+        n in (1, length) for n, length in zip(reversed(kept), reversed(target), strict=False)
+    )
 
 
 def _of_arrays(index: Any) -> Any:

@@ -446,6 +446,7 @@ def avg_pool2d(
     kernels = implementation("avg_pool2d", {"x": x})
     validation.floats("avg_pool2d", x=x)
     validation.axes("avg_pool2d", "x", x, "(N, C, H, W)")
+    count_include_pad = options.flag("avg_pool2d", "count_include_pad", count_include_pad)
     y: Array = kernels.avg_pool2d(
         x,
         kernel_size,
@@ -491,6 +492,7 @@ def avg_pool2d_grad(
     window = pooling_window(operation, (H, W), kernel_size, stride, padding, 1, ceil_mode)
     expected = (N, C, *window.output_size)
     validation.shape(operation, "grad_output", grad_output, expected, f"input_shape={(N, C, H, W)}")
+    count_include_pad = options.flag(operation, "count_include_pad", count_include_pad)
     grad_input: Array = kernels.avg_pool2d_grad(
         grad_output,
         (N, C, H, W),

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from kernels.errors import ArgumentError, ShapeError
-from kernels.options import short
+from kernels.options import flag, short
 
 #: One number for both axes, or (height, width).
 Size: TypeAlias = int | Sequence[int]
@@ -164,7 +164,7 @@ def pooling_window(
     step = kernel if stride is None else pair(operation, "stride", stride)
     spread = pair(operation, "dilation", dilation)
     pads = _padding_pairs(operation, padding, input_size, kernel, step, spread)
-    window = _window(operation, input_size, kernel, step, pads, spread, bool(ceil_mode))
+    window = _window(operation, input_size, kernel, step, pads, spread, flag(operation, "ceil_mode", ceil_mode))
     if not _every_window_sees_input(window):
         raise ArgumentError(
             f"{operation}: padding={window.padding} leaves a window with nothing but padding; use less of it "

@@ -39,7 +39,8 @@ def from_channels_last(block: Array) -> Array:
 
 def same_order(a: Array, b: Array) -> bool:
     """Whether elements of two arrays of one shape lie in the same order; strides of axes of length 1 mean nothing."""
-    return all(one == two for one, two, length in zip(a.strides, b.strides, a.shape, strict=True) if length > 1)
+    strides = zip(a.strides, b.strides, a.shape, strict=True)
+    return all(one * b.itemsize == two * a.itemsize for one, two, length in strides if length > 1)
 
 
 def is_dense(x: Array) -> bool:

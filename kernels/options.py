@@ -4,6 +4,7 @@ Each check returns the option as a plain Python value, or raises one sentence th
 echoes what was given and says what was expected.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernels.errors import ArgumentError, DTypeError
+from kernels.layout import is_cupy
 
 #: Memory is addressed with so many bytes, and not more.
 _MOST_BYTES = 2**63 - 1
@@ -26,7 +28,7 @@ def number(
     Raises:
         ArgumentError: it is anything else.
     """
-    found = value if type(value) is float else _as_float(value)
+    found = value if type(value) is float else _as_float(plain(value))
     too_small = least is not None and (found < least or (above and found == least))
     if math.isnan(found) or too_small or (most is not None and found > most):
         raise ArgumentError(f"{operation}: {name} must be a number{_range(least, most, above)}, got {short(value)}.")
@@ -52,9 +54,10 @@ def whole(operation: str, name: str, value: Any, *, least: int | None = None, mo
         ArgumentError: it is anything else, True and False included.
     """
     if type(value) is not int:
-        if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+        found = plain(value)
+        if not isinstance(found, int) or isinstance(found, bool):
             raise ArgumentError(f"{operation}: {name} must be an int{_range(least, most)}, got {short(value)}.")
-        value = int(value)
+        value = int(found)
     if (least is not None and value < least) or (most is not None and value > most):
         raise ArgumentError(f"{operation}: {name} must be an int{_range(least, most)}, got {short(value)}.")
     return value
@@ -101,14 +104,13 @@ def element_type(operation: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def lengths(operation: str, shape: Any) -> tuple[int, ...]:
-    """A shape: one int from 0, or several, of an array that memory could hold.
+    """A shape: one int from 0, or several (a tuple, a range, an array, …), of an array that memory could hold.
 
     Raises:
         ArgumentError: it is anything else.
     """
-    several = shape if isinstance(shape, (tuple, list)) else (shape,)
     try:
-        result = tuple(whole(operation, "shape", length, least=0) for length in several)
+        result = tuple(whole(operation, "shape", length, least=0) for length in one_or_several(shape))
     except ArgumentError:
         raise ArgumentError(f"{operation}: shape must be an int or several, each from 0, got {short(shape)}.") from None
     if len(result) > 64 or math.prod(n or 1 for n in result) > _MOST_BYTES // 8:
@@ -129,6 +131,27 @@ def items(operation: str, name: str, value: Any, of: str) -> list[Any]:
     return list(value)
 
 
+def one_or_several(value: Any) -> Sequence[Any]:
+    """What stands for one number or for several, as several: at most 65, more than any array has axes."""
+    if isinstance(value, (tuple, list)):
+        return value
+    is_one = not isinstance(value, Iterable) or isinstance(value, (str, bytes)) or getattr(value, "ndim", 1) == 0
+    return (value,) if is_one else tuple(itertools.islice(value, 65))
+
+
+def plain(value: Any) -> Any:
+    """The number in a NumPy scalar, or in an array or Tensor of shape () that lies on the host; all else as it is.
+
+    Those on a GPU stay: reading them would wait for the device, unseen.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if getattr(value, "ndim", None) != 0 or not hasattr(value, "item"):
+        return value
+    array = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
+    return value if is_cupy(value) or is_cupy(array) else value.item()
+
+
 def short(value: Any) -> str:
     """A value for messages, on one line and not long."""
     if hasattr(value, "dtype") and hasattr(value, "shape") and value.shape != ():
@@ -139,7 +162,7 @@ def short(value: Any) -> str:
 
 def _as_float(value: Any) -> float:
     """A number of another type as a float; NaN for what is none, or is too large."""
-    if isinstance(value, (int, np.integer, np.floating)) and not isinstance(value, bool):
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         with suppress(OverflowError):
             return float(value)
     return math.nan

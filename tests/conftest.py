@@ -3,7 +3,7 @@
 import importlib
 import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 import hypothesis
@@ -32,6 +32,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "torch" in item.fixturenames:
             item.add_marker("torch")
+
+
+#: Lines that tests leave for the end of the run.
+_CLOSING = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="module")
+def closing_line(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Say something at the end of the run: counts, above all."""
+    return request.config.stash.setdefault(_CLOSING, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_CLOSING, []):
+        terminalreporter.line(line)
 
 
 @pytest.fixture(autouse=True)

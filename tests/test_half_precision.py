@@ -114,6 +114,38 @@ def test_networks_train(backend: dl.backend.Backend, optimizer: type[optim.Optim
             np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), atol=0.01)
 
 
+def test_small_gradients_are_kept_by_optimizers(backend: dl.backend.Backend) -> None:
+    """Their squares are no numbers of float16, so what is kept beside the weights is float32."""
+    weights = dl.zeros(2, "float16", requires_grad=True)
+    optimizer = optim.Adam([weights], lr=1e-3)
+    for step in range(500):
+        weights.grad = dl.tensor([1e-3, 1e-4], "float16")
+        optimizer.step()
+        if step == 250:
+            saved = optimizer.state_dict()
+            optimizer = optim.Adam([weights], lr=1e-3)
+            optimizer.load_state_dict(saved)
+    np.testing.assert_allclose(weights.numpy().astype(np.float32), -0.5, atol=0.03)
+    assert {array.dtype for array in optimizer.state_dict()["state"][0].values()} == {np.dtype("float32")}
+    assert weights.dtype == "float16"
+
+
+def test_norms_of_gradients_whose_squares_would_not_fit(backend: dl.backend.Backend) -> None:
+    weights = dl.zeros(100, "float16", requires_grad=True)
+    weights.grad = dl.full(100, 300.0, "float16")
+    norm = nn.utils.clip_grad_norm_(weights, 1.0)
+    assert (norm.item(), norm.dtype) == (pytest.approx(3000.0), "float32")
+    np.testing.assert_allclose(weights.grad.numpy().astype(np.float32), 0.1, rtol=1e-3)
+
+
+def test_the_mean_loss_of_many_rows_has_a_gradient(backend: dl.backend.Backend) -> None:
+    rows = 70_000
+    x = dl.zeros((rows, 2), "float16", requires_grad=True)
+    loss = F.cross_entropy(x, dl.zeros(rows, "int64"))
+    (loss * 1024.0).backward()
+    np.testing.assert_allclose(x.grad.numpy()[0].astype(np.float32), [-512 / rows, 512 / rows], rtol=2e-3)
+
+
 def test_inference_keeps_the_packed_weight(backend: dl.backend.Backend) -> None:
     net = network("float16").eval()
     x = dl.randn(3, 2, 10, 10, dtype="float16")

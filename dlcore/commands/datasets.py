@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,10 +83,14 @@ NAMED = {
 
 #: What `--data` takes besides names, for its help.
 PATHS = (
-    "A folder holds CLASS/*.png (or .jpg), or such folders in train/ and test/ and perhaps validation/; an .npz file "
-    "holds x (N, C, H, W; bytes, or values from 0 to 1) and y, perhaps classes, x_test and y_test. What has no test "
-    "part is split 80:10:10, what has no validation part 90:10, always in the same way."
+    "A folder holds CLASS/*.png (or .jpg), or such folders in train/ and perhaps validation/ (or val/, valid/) and "
+    "test/; an .npz file holds x (N, C, H, W; bytes, or values from 0 to 1) and y, perhaps classes, x_test and y_test. "
+    "What has neither a validation nor a test part is split 80:10:10, what lacks one of them 90:10, always in the same "
+    "way."
 )
+
+# What the folder of the images to choose an epoch by may be called.
+_VALIDATION = ("validation", "val", "valid")
 
 # The split of a path's data; the same for every seed, so that runs of different seeds can be compared.
 _SPLIT_SEED = 0
@@ -120,7 +125,7 @@ def load(name: str) -> Splits:
     """The data set of that name, downloaded if need be, or the one at that path.
 
     Raises:
-        DataUnavailableError, FileFormatError, MissingFileError: its files are missing or damaged.
+        DataUnavailableError, FileFormatError, MissingFileError: its files are missing, unreadable or damaged.
         DataError: they do not make a data set to classify.
     """
     if name == "digits":
@@ -130,10 +135,14 @@ def load(name: str) -> Splits:
         # The same split for every seed, so that runs of different seeds can be compared.
         train, validation = data.random_split(both, [len(both) - HELD_OUT, HELD_OUT], seed=0)
         return Splits(train, validation, test)
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(name))
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:  # no permission, too long a name
+        raise MissingFileError(f"data: {name!r} cannot be read: {error.strerror or error}") from None
+    if is_folder:
         splits = _folder(path)
-    elif path.is_file():
+    elif is_file:
         splits = _npz(path)
     else:
         raise MissingFileError(f"data: there is no folder or .npz file {name!r}; was it moved or deleted?")
@@ -170,25 +179,47 @@ def default_batch_size(name: str, train: Dataset) -> int:
 
 
 def _folder(path: Path) -> Splits:
-    if not all((path / part).is_dir() for part in ("train", "test")):
+    """A folder of classes, or of such folders for training and perhaps validation and test.
+
+    What is missing of the latter two is held out from the training images. A folder train/ without folders in it is a
+    class: pictures of trains.
+    """
+    if not _holds_folders(path / "train"):
+        if _holds_folders(path / "test"):
+            raise DataError(f"data: {str(path)!r} holds test/, but no images for training in train/CLASS/")
         return _split(data.image_folder(path))
     train = data.image_folder(path / "train")
-    others = [part for part in ("validation", "test") if (path / part).is_dir()]
+    validation, test = _part(path, _VALIDATION, train), _part(path, ("test",), train)
+    if test is None:
+        return _split(train) if validation is None else _hold_out_test(train, validation)
+    return _hold_out(train, test) if validation is None else Splits(train, validation, test)
+
+
+def _part(path: Path, names: Sequence[str], train: Dataset) -> Dataset | None:
+    """The images in the folder of one of these names, which are like those for training; None where there is none."""
+    folders = [path / name for name in names if os.path.isdir(path / name)]
+    if len(folders) > 1:
+        raise DataError(f"data: {str(path)!r} holds both {folders[0].name}/ and {folders[1].name}/; keep one of them")
+    if not folders:
+        return None
     channels, height, width = train.input_shape
-    parts = {
-        part: data.image_folder(path / part, channels=1 if channels == 1 else 3, classes=train.classes)
-        for part in others
-    }
-    for part, images in parts.items():
-        if images.input_shape != train.input_shape:
-            _, other_height, other_width = images.input_shape
-            raise DataError(
-                f"data: the images in {str(path / part)!r} have {other_width} × {other_height} pixels, but those for "
-                f"training {width} × {height}; scale them to one size"
-            )
-    if "validation" in parts:
-        return Splits(train, parts["validation"], parts["test"])
-    return _hold_out(train, parts["test"])
+    images = data.image_folder(folders[0], channels=1 if channels == 1 else 3, classes=train.classes)
+    if images.input_shape != train.input_shape:
+        _, other_height, other_width = images.input_shape
+        raise DataError(
+            f"data: the images in {str(folders[0])!r} have {other_width} × {other_height} pixels, but those for "
+            f"training {width} × {height}; scale them to one size"
+        )
+    return images
+
+
+def _holds_folders(path: Path) -> bool:
+    try:
+        return any(inner.is_dir() and not inner.name.startswith(".") for inner in path.iterdir())
+    except (NotADirectoryError, FileNotFoundError):
+        return False
+    except OSError as error:
+        raise MissingFileError(f"data: {str(path)!r} cannot be read: {error.strerror or error}") from None
 
 
 def _npz(path: Path) -> Splits:
@@ -209,6 +240,12 @@ def _split(everything: Dataset) -> Splits:
 def _hold_out(both: Dataset, test: Dataset) -> Splits:
     _check_number(both)
     train, validation = data.random_split(both, [0.9, 0.1], seed=_SPLIT_SEED)
+    return Splits(train, validation, test)
+
+
+def _hold_out_test(both: Dataset, validation: Dataset) -> Splits:
+    _check_number(both)
+    train, test = data.random_split(both, [0.9, 0.1], seed=_SPLIT_SEED)
     return Splits(train, validation, test)
 
 

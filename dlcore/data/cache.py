@@ -4,10 +4,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from dlcore.data.download import download
 from dlcore.data.remote import Remote
-from kernels.errors import DataUnavailableError
+from kernels.errors import DataUnavailableError, FileFormatError
+
+Content = TypeVar("Content")
 
 
 def cache_folder() -> Path:
@@ -47,8 +50,12 @@ def data_folders(dataset: str) -> list[Path]:
     return folders
 
 
-def find_or_download(dataset: str, files: Sequence[Remote], mirrors: Sequence[str]) -> list[Path]:
-    """The paths of a dataset's files; what no data folder holds is downloaded into the cache folder.
+def find_or_download(
+    dataset: str, files: Sequence[Remote[Content]], mirrors: Sequence[str]
+) -> list[tuple[Path, Content]]:
+    """The paths of a dataset's files and what is in them; what no data folder holds is downloaded to the cache folder.
+
+    A file is known by its content: one of its name that is damaged, or belongs to another dataset, is passed over.
 
     Args:
         dataset: the dataset's name, which is also the name of its folder.
@@ -56,22 +63,35 @@ def find_or_download(dataset: str, files: Sequence[Remote], mirrors: Sequence[st
         mirrors: addresses of folders that hold the files, ending in "/".
 
     Raises:
-        DataUnavailableError: a file is not here and cannot be downloaded; says which files to put where.
+        DataUnavailableError: a file is not here and cannot be downloaded; says which files to put where, and what is
+            wrong with those of their names that are here.
+        DeviceMemoryError: there is too little memory for a file.
     """
     folders = data_folders(dataset)
-    found = {file: path for file in files if (path := _find(file, folders))}
-    missing = [file for file in files if file not in found]
+    found: dict[str, tuple[Path, Content]] = {}
+    misfits: list[str] = []
+    for file in files:
+        for path in candidates(file, folders):
+            try:
+                found[file.name] = path, file.read(path)
+                break
+            except (FileFormatError, DataUnavailableError) as error:
+                misfits.append(str(error))
+    missing = [file for file in files if file.name not in found]
     try:
         for file in missing:
-            found[file] = download(file, mirrors, folders[-1])
+            path = download(file, mirrors, folders[-1])
+            found[file.name] = path, file.read(path)
     except DataUnavailableError as error:
-        names = ", ".join(file.name for file in missing if file not in found)
+        names = ", ".join(file.name for file in missing if file.name not in found)
+        passed_over = f". Passed over: {'; '.join(misfits)}" if misfits else ""
         raise DataUnavailableError(
-            f"{dataset}: {error}. Put {names} into {folders[0]}, or into a folder that DLCORE_DATA names"
+            f"{dataset}: {error}. Put {names} into {folders[0]}, or into a folder that DLCORE_DATA names{passed_over}"
         ) from error
-    return [found[file] for file in files]
+    return [found[file.name] for file in files]
 
 
-def _find(file: Remote, folders: Sequence[Path]) -> Path | None:
+def candidates(file: Remote[object], folders: Sequence[Path]) -> list[Path]:
+    """The files of its name in these folders, in their order; what is in them is not looked at."""
     names = (file.name, file.name.removesuffix(".gz"))
-    return next((folder / name for folder in folders for name in names if (folder / name).is_file()), None)
+    return [folder / name for folder in folders for name in dict.fromkeys(names) if os.path.isfile(folder / name)]

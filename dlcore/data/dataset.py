@@ -114,7 +114,10 @@ class ArrayDataset(Dataset):
         return len(self._inputs)
 
     def __getitem__(self, index: Index) -> Pair:
-        inputs = self._inputs[index]
+        try:
+            inputs = self._inputs[index]
+        except (TypeError, ValueError) as error:  # an IndexError is Python's own, and ends its loops
+            raise DataError(f"ArrayDataset: {index!r:.60} is no index: {error}") from None
         if inputs.dtype == np.uint8:
             inputs = inputs / np.float32(255)
         return inputs, self._targets[index]
@@ -163,6 +166,8 @@ def _checked_labels(labels: npt.NDArray[Any], classes: Sequence[str] | None) -> 
             f"ArrayDataset: integer labels must have shape ({len(labels)},), got {labels.shape}; "
             "targets that are not class labels must be floating-point"
         )
+    if classes is not None and not isinstance(classes, Sequence):
+        raise DataError(f"ArrayDataset: classes must be a list of names, got {type(classes).__qualname__}")
     if classes is not None:
         count = len(classes)
         expected = f"there are {count} classes, so labels go from 0 to {count - 1}"
@@ -251,7 +256,9 @@ def random_split(dataset: Dataset, lengths: Sequence[float], *, seed: int = 0) -
         DataError: a part is empty.
     """
     _check_dataset("random_split", dataset)
-    if not isinstance(lengths, Sequence) or not all(isinstance(n, int | float | np.number) for n in lengths):
+    if not isinstance(lengths, Sequence) or not all(
+        isinstance(n, int | float | np.number) and abs(n) < 2**63 for n in lengths
+    ):
         raise ArgumentError(f"random_split: lengths must be several numbers, got {lengths!r:.60}")
     total = len(dataset)
     if all(isinstance(length, int | np.integer) for length in lengths):

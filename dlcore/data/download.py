@@ -33,7 +33,7 @@ _ABANDONED = 600.0
 _PASSING_REFUSALS = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-def download(file: Remote, mirrors: Sequence[str], folder: Path) -> Path:
+def download(file: Remote[object], mirrors: Sequence[str], folder: Path) -> Path:
     """Fetch `file` from the first of `mirrors` that delivers it whole, showing progress on standard error.
 
     Args:
@@ -47,6 +47,7 @@ def download(file: Remote, mirrors: Sequence[str], folder: Path) -> Path:
     Raises:
         DataUnavailableError: no mirror delivered the file, or `folder` cannot be written. What has arrived so
             far is kept, and the next call continues it.
+        DeviceMemoryError: there is too little memory to check what has arrived, which is kept.
     """
     destination = folder / file.name
     willing = list(mirrors)

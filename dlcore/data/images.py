@@ -2,12 +2,12 @@
 
 import os
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kernels.errors import FileFormatError, MissingFileError
+from dlcore.data.reading import reading
+from kernels.errors import FileFormatError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,41 +22,42 @@ _MOST_PIXELS = 100_000_000
 def read_image(path: str | os.PathLike[str]) -> "Image.Image":
     """A PNG or JPEG file as an image of 8 bits per value, of mode "L" (grey) or "RGB", whatever the file stores.
 
-    What is transparent becomes white, 16 bits are rounded to 8, and a photograph is turned as its camera says.
+    What is transparent becomes white, and a photograph is turned as its camera says. Of 16 bits, those of grey images
+    are rounded to 8; of colours, Pillow keeps the upper 8.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: there is no such file, or it cannot be read; says why.
         FileFormatError: it is damaged, of more than 100 million pixels, or neither PNG nor JPEG.
+        DeviceMemoryError: there is too little memory for it; about 8 bytes per pixel are needed.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError  # slow: `import dlcore` does without
 
-    if not Path(path).is_file():
-        raise MissingFileError(f"there is no file {str(path)!r}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of bombs, for which we have a limit of our own, and of damaged EXIF data
-            with Image.open(path, formats=["PNG", "JPEG"]) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise FileFormatError(
-                        f"{str(path)!r} has {image.width} × {image.height} pixels, more than the {_MOST_PIXELS:,} "
-                        "that are read"
-                    )
-                return _to_8_bits(ImageOps.exif_transpose(image))
-    except FileFormatError:
-        raise
-    except UnidentifiedImageError:
-        raise FileFormatError(f"{str(path)!r} is neither a PNG nor a JPEG image") from None
-    except Exception as error:  # whatever decoders meet in a damaged file: OSError, SyntaxError, struct.error …
-        raise FileFormatError(f"{str(path)!r} cannot be read: {error or type(error).__name__}") from error
+    with reading(path, "cannot be read") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of bombs, for which we have a limit of our own, and of damaged EXIF data
+        try:
+            image: Image.Image = Image.open(file, formats=["PNG", "JPEG"])
+        except UnidentifiedImageError:
+            raise FileFormatError(f"{str(path)!r} is neither a PNG nor a JPEG image") from None
+        if image.width * image.height > _MOST_PIXELS:
+            raise FileFormatError(
+                f"{str(path)!r} has {image.width} × {image.height} pixels, more than the {_MOST_PIXELS:,} that are read"
+            )
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return _to_8_bits(image)
 
 
 def _to_8_bits(image: "Image.Image") -> "Image.Image":
     from PIL import Image
 
     if image.mode.startswith("I"):  # 16 bits: Pillow would cut them off at 255
-        values = np.clip(np.asarray(image, dtype=np.float32), 0, 65535)
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8))
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        values += 128
+        values //= 257  # rounded, because 257 is odd
+        return Image.fromarray(values.astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer)
+    mode = "L" if image.mode in ("1", "L") else "RGB"
+    return image if image.mode == mode else image.convert(mode)

@@ -39,7 +39,7 @@ class DataLoader:
             out; an iteration that is left early is begun again by the next one, in the same order.
 
     Raises:
-        ArgumentError: batch_size is below 1, or prefetch below 0.
+        ArgumentError: batch_size is below 1, prefetch below 0, or the transform cannot be called.
         DataError: the dataset is empty, or drop_last leaves no batch.
     """
 
@@ -59,6 +59,8 @@ class DataLoader:
         _check_integer("prefetch", prefetch, least=0)
         if not isinstance(dataset, Dataset):
             raise ArgumentError(f"DataLoader: expected a Dataset first, got {type(dataset).__qualname__}")
+        if transform is not None and not callable(transform):
+            raise ArgumentError(f"DataLoader: transform must be a callable or None, got {transform!r:.60}")
         if len(dataset) == 0:
             raise DataError("DataLoader: the dataset is empty")
         if drop_last and len(dataset) < batch_size:
@@ -148,6 +150,12 @@ class DataLoader:
             x, y = self.dataset[order[first : first + self.batch_size]]
             if self.transform is not None:
                 x = self.transform(x, generator.spawn(f"batch {number}"))
+                if not isinstance(x, np.ndarray) or x.ndim == 0:
+                    name = getattr(self.transform, "__name__", type(self.transform).__qualname__)
+                    raise DataError(
+                        f"DataLoader: the transform {name} must return an array of {len(y)} inputs, "
+                        f"got {type(x).__qualname__}"
+                    )
                 if len(x) != len(y):
                     raise DataError(f"DataLoader: the transform made {len(x)} inputs of a batch of {len(y)}")
             yield x, y

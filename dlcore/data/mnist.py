@@ -57,7 +57,8 @@ def mnist() -> tuple[ArrayDataset, ArrayDataset]:
     """Handwritten digits, 28 × 28 pixels, of about 250 (training) and 250 other (test) writers.
 
     The four files are looked for in $DLCORE_DATA/mnist, $DLCORE_DATA and the cache folder, and otherwise
-    downloaded into the cache folder (11 MB).
+    downloaded into the cache folder (11 MB). They are known by their content: damaged ones, and those of the same
+    names that are not MNIST's, are passed over.
 
     Returns:
         Training and test data: 60,000 and 10,000 images, float32 of shape (1, 28, 28) in [0, 1], labels 0
@@ -65,8 +66,8 @@ def mnist() -> tuple[ArrayDataset, ArrayDataset]:
         of 188 MB.
 
     Raises:
-        DataUnavailableError: files are not on this machine and cannot be downloaded; says which to put where.
-        FileFormatError: a file that was found is damaged or not MNIST's; says which.
+        DataUnavailableError: files are not on this machine and cannot be downloaded; says which to put where, and
+            what is wrong with those that were found.
 
     Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, *Gradient-based learning applied to document
     recognition*, Proceedings of the IEEE 86 (1998).
@@ -79,15 +80,15 @@ def fashion_mnist() -> tuple[ArrayDataset, ArrayDataset]:
 
     The four files are looked for in $DLCORE_DATA/fashion-mnist, $DLCORE_DATA and the cache folder, and otherwise
     downloaded into the cache folder (31 MB). They have the same names as MNIST's, and are told from them by their
-    content.
+    content: those of MNIST, and damaged ones, are passed over.
 
     Returns:
         Training and test data: 60,000 and 10,000 images, float32 of shape (1, 28, 28) in [0, 1], with 10 classes
         from "T-shirt/top" to "Ankle boot". In memory they are bytes, as MNIST's.
 
     Raises:
-        DataUnavailableError: files are not on this machine and cannot be downloaded; says which to put where.
-        FileFormatError: a file that was found is damaged or not Fashion-MNIST's; says which.
+        DataUnavailableError: files are not on this machine and cannot be downloaded; says which to put where, and
+            what is wrong with those that were found.
 
     Source: H. Xiao, K. Rasul, R. Vollgraf, *Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
     Algorithms*, arXiv:1708.07747 (2017), licence MIT.
@@ -98,8 +99,7 @@ def fashion_mnist() -> tuple[ArrayDataset, ArrayDataset]:
 def _load(
     name: str, files: Sequence[RemoteFile], mirrors: Sequence[str], classes: Sequence[str]
 ) -> tuple[ArrayDataset, ArrayDataset]:
-    paths = find_or_download(name, files, mirrors)
-    arrays = [parse_idx(file.read(path), path) for file, path in zip(files, paths, strict=True)]
+    arrays = [parse_idx(content, path) for path, content in find_or_download(name, files, mirrors)]
     train, test = (
         ArrayDataset(images[:, np.newaxis], labels, classes)
         for images, labels in zip(arrays[::2], arrays[1::2], strict=True)

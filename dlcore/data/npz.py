@@ -9,14 +9,15 @@ import math
 import os
 import warnings
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlcore.data.dataset import MOST_UNNAMED_CLASSES, ArrayDataset
-from kernels.errors import DataError, FileFormatError, MissingFileError
+from dlcore.data.reading import reading
+from kernels.errors import DataError, FileFormatError
+from kernels.shortage import within_memory
 
 # What NumPy writes. Others compress further, and the limits below would not hold.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -26,6 +27,7 @@ _MOST_RATIO = 100
 _MOST_HEADER = 1000  # bytes; those of arrays of numbers have about 100
 
 
+@within_memory
 def npz(path: str | os.PathLike[str]) -> tuple[ArrayDataset, ArrayDataset | None]:
     """The dataset in an `.npz` file, as `numpy.savez` and `savez_compressed` write them.
 
@@ -43,22 +45,20 @@ def npz(path: str | os.PathLike[str]) -> tuple[ArrayDataset, ArrayDataset | None
         The dataset of x and y, and that of x_test and y_test or None.
 
     Raises:
-        MissingFileError: there is no such file.
+        MissingFileError: there is no such file, or it cannot be read; says why.
         FileFormatError: it is damaged or no `.npz` file, lacks x or y, holds Python objects (which would have to be
             unpickled), or an array whose size is not what the file says. Arrays that unpack to more than 256 MiB and
             100 times their compressed size are refused, too.
         DataError: the arrays are no dataset: lengths differ, a label lies outside the classes, a value is not finite.
+        DeviceMemoryError: there is too little memory for them.
     """
-    if not Path(path).is_file():
-        raise MissingFileError(f"npz: there is no file {str(path)!r}")
-    try:
-        with warnings.catch_warnings(), zipfile.ZipFile(path) as archive:
-            warnings.simplefilter("ignore")  # of odd headers: they are read right, or refused
-            arrays = _arrays(archive, os.path.getsize(path))
-    except FileFormatError as error:
-        raise FileFormatError(f"{str(path)!r}: {error}") from error.__cause__
-    except Exception as error:  # whatever zipfile, zlib and NumPy's header parser meet in a damaged file
-        raise FileFormatError(f"{str(path)!r} is damaged, or no .npz file: {error or type(error).__name__}") from error
+    with reading(path, "is damaged, or no .npz file") as file:
+        try:
+            with warnings.catch_warnings(), zipfile.ZipFile(file) as archive:
+                warnings.simplefilter("ignore")  # of odd headers: they are read right, or refused
+                arrays = _arrays(archive, os.fstat(file.fileno()).st_size)
+        except FileFormatError as error:
+            raise FileFormatError(f"{str(path)!r}: {error}") from error.__cause__
     try:
         return _datasets(arrays)
     except DataError as error:
@@ -127,7 +127,10 @@ def _read_header(header: io.BytesIO, name: str) -> tuple[tuple[int, ...], bool, 
     if version not in ((1, 0), (2, 0)):
         raise FileFormatError(f"{name} is of version {version} of the .npy format, expected 1.0 or 2.0")
     reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, is_fortran, dtype = reader(header, _MOST_HEADER)
+    try:
+        shape, is_fortran, dtype = reader(header, _MOST_HEADER)
+    except MemoryError:  # so Python's parser calls an expression that is nested too deeply
+        raise FileFormatError(f"{name} has a header that cannot be understood") from None
     if dtype.hasobject:
         raise FileFormatError(f"{name} holds Python objects, which would have to be unpickled; save numbers instead")
     return shape, is_fortran, dtype

@@ -7,18 +7,20 @@ import tarfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from kernels.errors import DataUnavailableError, FileFormatError
+from kernels.shortage import out_of_memory
 
 _ALGORITHMS = {"sha256": "SHA-256", "md5": "MD5"}
 Stream: TypeAlias = gzip.GzipFile | io.BufferedReader
+Content = TypeVar("Content", covariant=True)
 
 # Of an archive, what may come on top of the wanted files: their headers, a readme.
 _REST_OF_ARCHIVE = 1 << 20  # bytes
 
 
-class Remote(Protocol):
+class Remote(Protocol[Content]):
     """Something that can be downloaded as one file."""
 
     @property
@@ -29,12 +31,13 @@ class Remote(Protocol):
     def size(self) -> int:
         """Bytes of content; about as many are sent at most."""
 
-    def read(self, path: Path) -> object:
+    def read(self, path: Path) -> Content:
         """The content of the file at `path`, checked.
 
         Raises:
             FileFormatError: the file is damaged, or is another one.
             DataUnavailableError: the file cannot be read.
+            DeviceMemoryError: there is too little memory for it.
         """
 
 
@@ -63,12 +66,15 @@ class RemoteFile:
         Raises:
             FileFormatError: the file is damaged, or is another one.
             DataUnavailableError: the file cannot be read.
+            DeviceMemoryError: there is too little memory for it.
         """
         try:
             with _decompressed(path) as file:
                 content = file.read(self.size + 1)
         except EOFError as error:
             raise FileFormatError(f"{path}: cut short: the compressed data have no end") from error
+        except MemoryError as error:
+            raise out_of_memory(str(path), error) from None
         except (gzip.BadGzipFile, zlib.error) as error:
             raise FileFormatError(f"{path}: damaged: {error}") from error
         except OSError as error:
@@ -114,6 +120,7 @@ class RemoteArchive:
         Raises:
             FileFormatError: the archive is damaged, or a file in it is missing or is another one.
             DataUnavailableError: the archive cannot be read.
+            DeviceMemoryError: there is too little memory for its files.
         """
         wanted = {file.name: file for file in self.files}
         contents: dict[str, bytes] = {}
@@ -137,6 +144,8 @@ class RemoteArchive:
                     contents[file.name] = content
         except FileFormatError:
             raise
+        except MemoryError as error:
+            raise out_of_memory(str(path), error) from None
         except OSError as error:
             if isinstance(error, gzip.BadGzipFile):
                 raise FileFormatError(f"{path}: damaged: {error}") from error

@@ -31,6 +31,9 @@ Transform: TypeAlias = Callable[[Images, Generator], Images]
 # So many images at a time are read to measure a dataset.
 _CHUNK = 1024
 
+# A deviation of less than this part of the mean is what rounding leaves of none, when so many numbers are summed.
+_ROUNDING = 1024 * float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True)
 class Compose:
@@ -94,7 +97,8 @@ class Normalize:
         """
         mean = _channel_means(dataset, lambda x: x)
         variance = _channel_means(dataset, lambda x: np.square(x - mean[:, np.newaxis, np.newaxis]))
-        return cls(tuple(mean.tolist()), tuple(np.where(variance > 0, np.sqrt(variance), 1.0).tolist()))
+        std = np.sqrt(variance)
+        return cls(tuple(mean.tolist()), tuple(np.where(std > _ROUNDING * np.abs(mean), std, 1.0).tolist()))
 
     def __call__(self, x: Images, generator: Generator | None = None) -> Images:
         """The normalised batch, in the dtype of `x`."""
@@ -164,13 +168,14 @@ class RandomCrop:
             ShapeError: the images, with their padding, are smaller than the window.
         """
         _check_images("RandomCrop", x)
-        rooms = [length + 2 * self.padding - own for length, own in zip(x.shape[2:], self._size, strict=True)]
+        size, padding = tuple(map(int, self._size)), int(self.padding)  # NumPy's small integers would overflow
+        rooms = [length + 2 * padding - own for length, own in zip(x.shape[2:], size, strict=True)]
         if min(rooms) < 0:
             raise ShapeError(
                 f"RandomCrop: a window of {self._size} does not fit into images of {x.shape[2:]} "
                 f"with padding {self.padding}"
             )
-        return _random_windows(x, self._size, self.padding, generator, purpose="crop")
+        return _random_windows(x, size, padding, generator, purpose="crop")
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -200,7 +205,7 @@ class RandomShift:
     def __call__(self, x: Images, generator: Generator) -> Images:
         """The batch, each image moved."""
         _check_images("RandomShift", x)
-        return _random_windows(x, x.shape[2:], self.pixels, generator, purpose="shift")
+        return _random_windows(x, x.shape[2:], int(self.pixels), generator, purpose="shift")
 
 
 @dataclass(frozen=True)

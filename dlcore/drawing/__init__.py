@@ -40,7 +40,9 @@ def draw_graph(tensor: Tensor, names: Mapping[str, Tensor] | None = None) -> Pic
     Source: chapter 5 of the book draws its graphs so.
     """
     named = {} if names is None else names
-    if not isinstance(named, Mapping) or not all(isinstance(each, Tensor) for each in (tensor, *named.values())):
+    if not isinstance(named, Mapping) or not all(
+        isinstance(name, str) and isinstance(each, Tensor) for name, each in (("", tensor), *named.items())
+    ):
         raise ArgumentError(
             f"draw_graph: expected a Tensor, and Tensors by name, got {short(tensor)} and {short(names)}"
         )

@@ -70,6 +70,8 @@ def batch_norm(
         for name, given in (("running_mean", running_mean), ("running_var", running_var)):
             if not isinstance(given, Tensor) or given.dtype.kind in "biu":
                 raise DTypeError(f"batch_norm: {name} must be a Tensor of floats, got {options.short(given)}")
+            if given.backend.is_host and not given.data.flags.writeable:
+                raise ArgumentError(f"batch_norm: {name} is in read-only memory, and cannot be moved")
         running = (running_mean.data, running_var.data, momentum)
         running_mean.version.changed()
         running_var.version.changed()

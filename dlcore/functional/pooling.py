@@ -7,8 +7,12 @@ import numpy as np
 from dlcore import ops
 from dlcore.array_functions import stack
 from dlcore.tensor import Tensor, operand
-from kernels.errors import ShapeError
+from kernels.errors import ArgumentError, ShapeError
 from kernels.geometry import Padding, Size, pair
+from kernels.shortage import within_memory
+
+#: Uneven parts, each of which takes a call of its own.
+_MOST_PARTS = 1 << 16
 
 
 def max_pool2d(
@@ -54,6 +58,7 @@ def global_max_pool2d(x: Tensor) -> Tensor:
     return max_pool2d(x, _image_size("global_max_pool2d", x))
 
 
+@within_memory
 def adaptive_avg_pool2d(x: Tensor, output_size: Size) -> Tensor:
     """The means of `output_size` parts of each image: (N, C, H, W) → (N, C, *output_size).
 
@@ -69,11 +74,18 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Size) -> Tensor:
 
 
 def adaptive_max_pool2d(x: Tensor, output_size: Size) -> Tensor:
-    """The maxima of `output_size` parts of each image; parts are those of `adaptive_avg_pool2d`."""
+    """The maxima of `output_size` parts of each image; parts are those of `adaptive_avg_pool2d`.
+
+    Raises:
+        ShapeError: x is no (N, C, H, W) tensor.
+        ArgumentError: `output_size` is no positive size, or of more than 65,536 uneven parts.
+    """
     x = operand("adaptive_max_pool2d", "x", x)
     size, parts = _image_size("adaptive_max_pool2d", x), pair("adaptive_max_pool2d", "output_size", output_size)
     if all(n % m == 0 for n, m in zip(size, parts, strict=True)):
         return max_pool2d(x, (size[0] // parts[0], size[1] // parts[1]))
+    if parts[0] * parts[1] > _MOST_PARTS:
+        raise ArgumentError(f"adaptive_max_pool2d: output_size={parts} has more parts than the {_MOST_PARTS:,} at most")
     rows, columns = (_bounds(n, m) for n, m in zip(size, parts, strict=True))
     return stack([stack([x[:, :, a:b, c:d].max((2, 3)) for c, d in columns], axis=-1) for a, b in rows], axis=2)
 

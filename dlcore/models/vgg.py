@@ -49,6 +49,7 @@ class VGG(nn.Module):
         name = type(self).__name__
         channels, height, columns = image_shape(name, input_shape, least=1)
         options.choice(name, "head", head, (None, "imagenet", "small"))
+        batch_norm = options.flag(name, "batch_norm", batch_norm)
         options.whole(name, "width", width, least=1)
         options.whole(name, "hidden", hidden, least=1)
         if options.whole(name, "depth", depth) not in _BLOCKS:

@@ -28,7 +28,7 @@ class Linear(Module):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True) -> None:
         super().__init__()
-        self.in_features = in_features = options.whole("Linear", "in_features", in_features, least=0)
+        self.in_features = in_features = options.whole("Linear", "in_features", in_features, least=0, most=2**62)
         self.out_features = out_features = options.whole("Linear", "out_features", out_features, least=0)
         bound = 1.0 / math.sqrt(in_features) if in_features else 0.0
         self.weight = Parameter(zeros((out_features, in_features)))

@@ -291,7 +291,7 @@ class Module:
         modes = {module: module.training for module in self.modules()}
         try:
             with observing(observe), no_grad(), backend.using(self.backend):
-                self.eval()(zeros((1, *input_shape), dtype))
+                self.eval()(zeros((1, *options.lengths("summary", input_shape)), dtype))
         finally:
             for module, mode in modes.items():
                 module.training = mode

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from dlcore import backend
 from dlcore.autograd import without_gradient
+from dlcore.ops.half import is_half, widened
 from dlcore.tensor import Tensor
 from kernels import options
 from kernels.errors import DTypeError
@@ -22,7 +23,7 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
         norm_type: p of the norm (Σ |g|ᵖ)^(1/p); `math.inf` for the largest |g|.
 
     Returns:
-        The norm before, a scalar Tensor without a graph.
+        The norm before, a scalar Tensor without a graph, in float32 for gradients of half precision.
 
     Raises:
         ArgumentError: `max_norm` is negative, or `norm_type` not positive.
@@ -36,15 +37,16 @@ def clip_grad_norm_(parameters: Tensor | Iterable[Tensor], max_norm: float, norm
     owner = backend.common("clip_grad_norm_", {f"gradient {i}": g for i, (_, g) in enumerate(clipped)})
     if not clipped:
         return without_gradient(owner.asarray(0.0, "float32"))
-    xp = owner.xp
+    xp, dtype = owner.xp, clipped[0][1].dtype
     with owner.active_device():
         parts = xp.stack([_power_sum(gradient, norm_type, owner) for _, gradient in clipped])
         norm = parts.max() if norm_type == math.inf else parts.sum() ** (1.0 / norm_type)
         scale = xp.minimum(max_norm / (norm + 1e-6), 1.0)
         for tensor, gradient in clipped:
-            gradient *= scale.astype(gradient.dtype)
+            wide = widened(gradient)  # the scale of a large norm is no number of half precision
+            gradient[...] = wide * scale.astype(wide.dtype)
             tensor.version.changed()
-        return without_gradient(norm.astype(clipped[0][1].dtype))
+        return without_gradient(norm.astype("float32" if is_half(dtype) else dtype))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -78,7 +80,7 @@ def _with_gradients(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Tensor,
 
 def _power_sum(gradient: Array, norm_type: float, owner: backend.Backend) -> Array:
     """Σ |g|ᵖ, or the largest |g|, as float64: float32 would lose digits over many parameters."""
-    xp = owner.xp
+    xp, gradient = owner.xp, widened(gradient)
     if norm_type == math.inf:
         return xp.abs(gradient).max().astype("float64")
     powers = gradient * gradient if norm_type == 2.0 else xp.abs(gradient) ** norm_type

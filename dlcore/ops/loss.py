@@ -21,7 +21,8 @@ class CrossEntropy(Fused):
 
     def forward(self, x: Array, *, labels: Array, reduction: str) -> Array:
         check_labels(x, labels)
-        self.labels, self.reduction = labels, reduction
+        # A batch's memory may be filled again before backward.
+        self.labels, self.reduction = labels.copy() if True in self.needs_input_grad else labels, reduction
         losses, self.probability = kernels.softmax_cross_entropy(x, labels)
         self.save(x)
         if reduction == "none":
@@ -32,10 +33,13 @@ class CrossEntropy(Fused):
         return total / count if self.reduction == "mean" else total
 
     def backward_arrays(self, grad_output: Array) -> Array:
-        if self.reduction != "none":
-            share = self._reduce(grad_output, len(self.labels))
-            grad_output = backend.of(share).xp.broadcast_to(share, self.labels.shape)
-        return kernels.softmax_cross_entropy_grad(grad_output, self.probability, self.labels)
+        if self.reduction == "none":
+            return kernels.softmax_cross_entropy_grad(grad_output, self.probability, self.labels)
+        # One share of many rows is no number of half precision.
+        share = self._reduce(widened(grad_output), len(self.labels))
+        shares = backend.of(self.labels).xp.broadcast_to(share, self.labels.shape)
+        grad_input = kernels.softmax_cross_entropy_grad(shares, widened(self.probability), self.labels)
+        return narrowed(grad_input, self.probability.dtype)
 
     def composite(self, x: "Tensor") -> "Tensor":  # type: ignore[override]
         rows = backend.of(self.labels).xp.arange(len(self.labels))

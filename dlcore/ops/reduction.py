@@ -12,7 +12,7 @@ from dlcore.backend import pointwise
 from dlcore.ops.half import narrowed, widened
 from dlcore.ops.shape import BroadcastTo, normalize_axis
 from kernels import options
-from kernels.errors import ShapeError
+from kernels.errors import DTypeError, ShapeError
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -117,14 +117,17 @@ def log_softmax(x: Array, axis: int) -> Array:
 
 
 def _filled_axis(operation: str, axis: int, x: Array) -> int:
-    """The axis, as a number from 0, if there is something along it.
+    """The axis, as a number from 0, if there are numbers along it.
 
     Raises:
         ShapeError: it has length 0.
+        DTypeError: there are booleans.
     """
     along = normalize_axis(operation, axis, x.ndim)
     if not x.shape[along]:
         raise ShapeError(f"{operation}: axis {axis} of shape {x.shape} is empty")
+    if x.dtype.kind == "b":
+        raise DTypeError(f"{operation}: expected numbers, got booleans; convert them with .astype(…)")
     return along
 
 

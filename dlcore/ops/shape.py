@@ -5,6 +5,7 @@ The inverse pairs: reshape ↔ reshape, permute ↔ permute, broadcast ↔ sum, 
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def broadcast(*shapes: Shape) -> bool:
     """Whether the shapes broadcast."""
     try:
         np.broadcast_shapes(*shapes)
-    except ValueError:
+    except (ValueError, RuntimeError):  # the latter beyond 32 axes
         return False
     return True
 
@@ -125,12 +126,13 @@ def sum_to(x: "Tensor", shape: Shape) -> "Tensor":
 
 
 class GetItem(Function):
-    """y = x[index], for every index that NumPy takes."""
-
-    is_view = True
+    """y = x[index], for every index that NumPy takes: a view for ints and slices, a copy for arrays of places."""
 
     def forward(self, x: Array, *, index: Any) -> Array:
-        self.index = index
+        parts = index if isinstance(index, tuple) else (index,)
+        self.is_view = _is_basic(parts) and not any(isinstance(part, bool) for part in parts)
+        # What is written into an array of places after this goes unnoticed: backward has its own.
+        self.index = tuple(map(_own, parts)) if True in self.needs_input_grad and not self.is_view else index
         try:
             y: Any = x[index]
             if isinstance(y, np.generic):  # NumPy copies a single element: but this is a view of its memory
@@ -147,6 +149,16 @@ class GetItem(Function):
         return PutItem.apply(grad_output, index=self.index, shape=self.edges[0].shape)
 
 
+def _is_basic(parts: tuple[Any, ...]) -> bool:
+    """Whether an index of these parts names each element at most once, without looking into arrays."""
+    return all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts)
+
+
+def _own(part: Any) -> Any:
+    """A part of an index that nobody else writes into."""
+    return deepcopy(part) if isinstance(part, list) else part.copy() if hasattr(part, "dtype") else part
+
+
 class PutItem(Function):
     """Zeros of `shape` with x added at an index; where an integer index repeats, the values add up."""
 
@@ -154,7 +166,7 @@ class PutItem(Function):
         self.index = index
         xp = backend.of(x).xp
         parts = index if isinstance(index, tuple) else (index,)
-        if all(part is None or part is ... or isinstance(part, (int, np.integer, slice)) for part in parts):
+        if _is_basic(parts):
             y: Array = xp.zeros(shape, dtype=x.dtype)
             y[index] = x  # a view of y: nothing repeats
             return y

@@ -10,6 +10,7 @@ import kernels
 from dlcore import backend
 from dlcore.autograd import is_numeric
 from dlcore.backend import Backend
+from dlcore.ops.half import is_half
 from dlcore.optim.groups import Parameters, check_range, make_groups
 from dlcore.tensor import Tensor
 from kernels import options
@@ -223,14 +224,18 @@ def _copied(owner: Backend, array: Any) -> Array:
 
 
 def _beside(owner: Backend, w: Array, kept: Array | None) -> Array:
-    """What is kept for w, brought to w's backend, type and memory layout: `net.to` and `astype` move it along."""
+    """What is kept for w, brought to w's backend, type and memory layout: `net.to` and `astype` move it along.
+
+    Beside half precision it is float32: the square of a gradient of 10⁻⁴ is 0 in float16.
+    """
+    dtype = np.dtype(np.float32) if is_half(w.dtype) else w.dtype
     if kept is None:
         with owner.active_device():
-            zeros: Array = owner.xp.zeros_like(w)
+            zeros: Array = owner.xp.zeros_like(w, dtype=dtype)
         return zeros
-    if kept.dtype == w.dtype and same_order(kept, w) and backend.of(kept) is owner:
+    if kept.dtype == dtype and same_order(kept, w) and backend.of(kept) is owner:
         return kept
     with owner.active_device():
-        moved: Array = owner.xp.empty_like(w)
+        moved: Array = owner.xp.empty_like(w, dtype=dtype)
         moved[...] = owner.asarray(kept)
     return moved

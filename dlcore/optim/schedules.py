@@ -279,5 +279,5 @@ def check_entries(schedule: object, own: Mapping[str, Any], saved: Mapping[str, 
 
 
 def _check_count(name: str, argument: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**63:
         raise ArgumentError(f"{name}: {argument} must be a whole number from 1, got {options.short(value)}")

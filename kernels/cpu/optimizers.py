@@ -44,7 +44,7 @@ def optimizer_step(
         together = _in_memory_order(arrays)
         address = address_of(w)
         if together is None or address in seen:  # the same parameter twice moves twice
-            step = _step_in_float32 if w.dtype == np.float16 else step_on_arrays
+            step = _step_in_float32 if w.dtype.itemsize == 2 else step_on_arrays
             step(formula, arrays, own, weight_decay, shrink)
             continue
         seen.add(address)
@@ -62,11 +62,11 @@ def _step_in_float32(
     weight_decay: float,
     shrink: float,
 ) -> None:
-    """The step of a parameter of half precision, which is only how it is stored."""
-    wide = [array.astype(np.float32) for array in arrays]
+    """The step of a parameter of half precision, which is only how it is stored; each array keeps its own type."""
+    wide = [array.astype(np.float32, copy=False) for array in arrays]
     step_on_arrays(formula, wide, numbers, weight_decay, shrink)
     for number, (array, moved) in enumerate(zip(arrays, wide, strict=True)):
-        if number != 1:  # the gradient stays
+        if number != 1 and moved is not array:  # the gradient stays
             array[...] = moved
 
 

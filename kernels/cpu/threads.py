@@ -14,6 +14,7 @@ Numba owns the pool. Its limits are met here, so that no kernel need think of th
 * Numba's width is per Python thread and its users' own; each launch sets ours and puts theirs back.
 """
 
+import numbers
 import operator
 import os
 import threading
@@ -54,7 +55,8 @@ def set_num_threads(count: int) -> None:
         ArgumentError: `count` is no integer from 1 to the most that this machine could use.
     """
     global _count
-    is_integer = hasattr(count, "__index__") and not isinstance(count, bool)
+    given: object = count
+    is_integer = isinstance(given, numbers.Integral) and not isinstance(given, bool)
     if not is_integer or not 1 <= operator.index(count) <= _most_threads():
         raise ArgumentError(
             f"set_num_threads: count is {count!r} but an integer from 1 to {_most_threads()} is expected."

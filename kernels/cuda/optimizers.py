@@ -1,7 +1,7 @@
 """An optimizer's step in one launch over all parameters.
 
 The formula, a Python function, becomes a kernel: see `kernels.cuda.formula`. Half-precision parameters are computed in
-float32; what is kept beside them is stored in their own type.
+float32; those beside which float32 is kept are copied to float32 for the launch, and back.
 """
 
 import functools
@@ -56,7 +56,8 @@ class _Step:
         if _address(w) in self._seen:  # the same parameter twice moves twice
             self.launch()
         self._seen.add(_address(w))
-        self._groups.setdefault((w.dtype, len(arrays), numbers), []).append(self._in_one_order(arrays))
+        together = self._in_one_order(arrays)
+        self._groups.setdefault((together[0].dtype, len(arrays), numbers), []).append(together)
 
     def launch(self) -> None:
         """Move what was added so far."""
@@ -78,10 +79,15 @@ class _Step:
     def _in_one_order(self, arrays: Sequence[Array]) -> tuple[Array, ...]:
         """The arrays, one after the other in memory all in the same order, and of one type: copies where they are not.
 
-        Copies of what is moved are copied back after the launch.
+        The type is the parameter's, or float32 where that is kept beside half precision. Copies of what is moved are
+        copied back after the launch.
         """
         xp, w = array_module(arrays[0]), arrays[0]
-        like = w if is_dense(w) else xp.empty(w.shape, w.dtype)
+        is_stored_narrow = w.dtype.itemsize == 2 and any(array.dtype == np.float32 for array in arrays[2:])
+        dtype = np.dtype(np.float32) if is_stored_narrow else w.dtype
+        like = w if w.dtype == dtype else xp.empty_like(w, dtype=dtype)
+        if not is_dense(w):
+            like = xp.empty(w.shape, dtype)
         result = []
         for number, array in enumerate(arrays):
             if array.dtype == like.dtype and same_order(array, like):

@@ -73,6 +73,35 @@ def test_a_folder_of_splits_is_taken_as_it_is(here, has_validation):
     assert splits.test.classes == splits.validation.classes == ["grass", "sea", "soil"]
 
 
+@pytest.mark.parametrize("name", ["validation", "val", "valid", None])
+def test_what_a_folder_of_splits_lacks_is_held_out_from_training(here, name):
+    pictures(here / "own/train", 10)
+    if name:
+        pictures(here / "own" / name, 3)
+    splits = datasets.load("own")
+    assert sizes(splits) == ((27, 9, 3) if name else (24, 3, 3))
+    assert splits.test.classes == ["grass", "sea", "soil"]
+    pictures(here / "own/test", 2)
+    assert sizes(datasets.load("own")) == ((30, 9, 6) if name else (27, 3, 6))
+
+
+def test_folders_of_splits_that_are_unclear(here):
+    pictures(here / "own/train", 10)
+    for name in ("val", "valid"):
+        pictures(here / "own" / name, 1)
+    with pytest.raises(DataError, match="own' holds both val/ and valid/; keep one of them"):
+        datasets.load("own")
+    shutil.rmtree(here / "own/train")
+    pictures(here / "own/test", 1)
+    with pytest.raises(DataError, match="own' holds test/, but no images for training in train/CLASS/"):
+        datasets.load("own")
+
+
+def test_pictures_of_trains(here):
+    pictures(here / "own", 10, classes=("car", "train"))
+    assert datasets.load("own").train.classes == ["car", "train"]
+
+
 def test_an_archive_of_arrays_is_split_unless_it_holds_test_data(here):
     saved("own.npz")
     assert sizes(datasets.load("own.npz")) == (40, 5, 5)
@@ -148,6 +177,8 @@ def test_what_is_neither_a_name_nor_a_path(here):
 def test_data_that_do_not_make_a_data_set(here):
     with pytest.raises(MissingFileError, match=r"data: there is no folder or \.npz file 'some/where'; was it moved"):
         datasets.load("some/where")
+    with pytest.raises(MissingFileError, match=r"there is no folder or|cannot be read: File name too long"):
+        datasets.load("a" * 5000)
     saved("a.npz", x=np.zeros((50, 7)))
     with pytest.raises(DataError, match=r"holds inputs x of shape \(50, 7\); expected images, \(N, C, H, W\)"):
         datasets.load("a.npz")

@@ -62,7 +62,7 @@ def test_offline_says_where_to_put_it(small, monkeypatch, tmp_path):
 
 
 def test_the_real_cifar10():
-    if cache._find(cifar._ARCHIVE, cache.data_folders("cifar10")) is None:
+    if not cache.candidates(cifar._ARCHIVE, cache.data_folders("cifar10")):
         pytest.skip(
             "CIFAR-10 is not on this machine: set DLCORE_DATA to a folder that holds it, or call cifar10() once"
         )

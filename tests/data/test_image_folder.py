@@ -1,4 +1,5 @@
 import os
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -40,6 +41,34 @@ def test_colours(tmp_path):
     np.testing.assert_array_equal(greys._inputs[0, 0], luma)
 
 
+def test_colours_may_come_late(tmp_path):
+    """The grey images that were read before the first one in colour keep their places."""
+    expected = [np.repeat(write(tmp_path / f"a/{number}.png"), 3, axis=0) for number in range(5)]
+    expected += [write(tmp_path / f"a/{number}.png", (4, 6, 3)) for number in (5, 6)]
+    expected.append(np.repeat(write(tmp_path / "a/7.png"), 3, axis=0))
+    np.testing.assert_array_equal(data.image_folder(tmp_path)._inputs, np.stack(expected))
+
+
+def test_memory_is_needed_for_the_result_alone(tmp_path):
+    for number in range(20):
+        write(tmp_path / f"a/{number:02}.png", (200, 300, 3) if number == 10 else (200, 300))
+    data.image_folder(tmp_path)  # what Pillow keeps
+    tracemalloc.start()
+    dataset = data.image_folder(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert dataset._inputs.nbytes == 20 * 3 * 200 * 300
+    assert peak < 1.35 * dataset._inputs.nbytes
+
+
+def test_the_first_other_size_ends_the_reading(tmp_path):
+    write(tmp_path / "a/1.png", (4, 6))
+    write(tmp_path / "a/2.png", (6, 4))
+    (tmp_path / "a/3.png").write_bytes(b"never read")
+    with pytest.raises(DataError, match=r"2\.png' has 4 × 6 pixels"):
+        data.image_folder(tmp_path)
+
+
 def test_an_image_is_grey_if_its_pixels_are_whatever_its_file_stores(tmp_path):
     grey = np.repeat(RNG.integers(0, 256, (4, 6, 1), np.uint8), 3, axis=2)
     (tmp_path / "a").mkdir()
@@ -76,7 +105,7 @@ def test_images_can_be_scaled_to_one_size(tmp_path):
     write(tmp_path / "a/1.png", (8, 12))
     write(tmp_path / "a/2.png", (4, 4))
     same = write(tmp_path / "b/3.png", (5, 7))
-    dataset = data.image_folder(tmp_path, size=(5, 7))
+    dataset = data.image_folder(tmp_path, size=(np.int64(5), 7))
     assert dataset.input_shape == (1, 5, 7)
     np.testing.assert_array_equal(dataset._inputs[2], same)
 
@@ -113,6 +142,13 @@ def test_what_is_wrong_is_named(tmp_path):
     ("options", "message"),
     [
         ({"channels": 2}, r"channels must be 1 \(grey\) or 3 \(colours\), got 2"),
+        ({"channels": True}, "got True"),
+        ({"channels": "3"}, "got '3'"),
+        ({"size": (True, 8)}, r"got \(True, 8\)"),
+        ({"classes": "ape"}, "classes must be a list of different names, got 'ape'"),
+        ({"classes": 5}, "list of different names, got 5"),
+        ({"classes": [1, 2]}, r"got \[1, 2\]"),
+        ({"classes": ["a", "a"]}, r"got \['a', 'a'\]"),
         ({"size": 8}, r"size must be \(height, width\), each from 1 to 16384, got 8"),
         ({"size": (8, 0)}, r"got \(8, 0\)"),
         ({"size": (1 << 20, 1 << 20)}, "size must be"),

@@ -44,6 +44,29 @@ def test_what_is_transparent_is_white(tmp_path):
     assert (np.asarray(read_image(tmp_path / "a.png")) == 255).all()
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_what_is_half_transparent_is_half_white(tmp_path, mode):
+    alpha = np.array([[0, 64, 128, 255]], np.uint8)
+    picture = Image.fromarray(np.full((1, 4), 100, np.uint8)).convert("P" if mode == "P" else mode)
+    if mode == "P":
+        picture.save(tmp_path / "a.png", transparency=100)
+        alpha[:] = 0
+    else:
+        picture.putalpha(Image.fromarray(alpha))
+        picture.save(tmp_path / "a.png")
+    image = read_image(tmp_path / "a.png")
+    assert image.mode == "RGB"
+    expected = 255 - alpha / 255 * (255 - 100)
+    np.testing.assert_allclose(np.asarray(image)[..., 0], expected, atol=1)
+
+
+def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(COLOURS).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.png")), np.rot90(COLOURS, -1))
+
+
 def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 

@@ -273,3 +273,18 @@ def test_a_state_that_does_not_fit_changes_nothing(state):
     with pytest.raises(StateDictError, match="expected a state of seed and epoch"):
         loader.load_state_dict(state)
     assert loader.state_dict() == {"seed": 3, "epoch": 0}
+
+
+def test_what_is_no_transform():
+    with pytest.raises(ArgumentError, match="transform must be a callable or None, got 5"):
+        data.DataLoader(pictures(), 3, transform=5)
+
+
+@pytest.mark.parametrize("result", [None, [1.0, 2.0, 3.0], np.float32(1)])
+def test_a_transform_must_return_an_array(result):
+    def careless(x, generator):
+        return result
+
+    loader = data.DataLoader(pictures(), 3, transform=careless)
+    with pytest.raises(DataError, match="the transform careless must return an array of 3 inputs, got"):
+        next(iter(loader))

@@ -8,7 +8,7 @@ import pytest
 import dlcore.data as data
 from dlcore.data import cache
 from dlcore.data.remote import RemoteFile
-from kernels.errors import DataUnavailableError, FileFormatError
+from kernels.errors import DataUnavailableError
 
 mnist_module = importlib.import_module("dlcore.data.mnist")  # the package's name `mnist` is the function
 
@@ -84,18 +84,33 @@ def test_offline_with_nothing_names_all_files(small):
     assert all(file.name in str(caught.value) for file in mnist_module._MNIST_FILES)
 
 
-def test_another_dataset_under_the_same_names_is_not_taken_for_mnist(small, monkeypatch, tmp_path):
+def test_another_dataset_under_the_same_names_is_passed_over(small, monkeypatch, tmp_path):
+    """Its folder is not the last one in which they are looked for; and what is nowhere else is downloaded."""
     name = "t10k-labels-idx1-ubyte.gz"
     (tmp_path / name).write_bytes(gzip.compress(idx(np.zeros(10, np.uint8))))
     monkeypatch.setenv("DLCORE_DATA", str(tmp_path))
-    with pytest.raises(FileFormatError, match=f"{name}: damaged, or not the {name} that was expected"):
+    content = small.files.pop(name)
+    with pytest.raises(DataUnavailableError) as caught:
         data.mnist()
+    assert f"Passed over: {tmp_path / name}: damaged, or not the {name} that was expected" in str(caught.value)
+    small.files[name] = content
+    assert data.mnist()[1].y.tolist() == list(range(10))
+    small.requests.clear()
+    assert data.mnist()[1].y.tolist() == list(range(10))
+    assert small.requests == []
+
+
+def test_a_damaged_file_in_the_cache_is_downloaded_again(small, tmp_path):
+    data.mnist()
+    path = tmp_path / "cache/data/mnist/t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    assert len(data.mnist()[1]) == 10
+    assert path.read_bytes() == small.files[path.name]
 
 
 def test_the_real_mnist():
     folders = cache.data_folders("mnist")
-    paths = [cache._find(file, folders) for file in mnist_module._MNIST_FILES]
-    if None in paths:
+    if not all(cache.candidates(file, folders) for file in mnist_module._MNIST_FILES):
         pytest.skip("MNIST is not on this machine: set DLCORE_DATA to a folder that holds it, or call mnist() once")
     train, test = data.mnist()
     assert (len(train), len(test)) == (60_000, 10_000)
@@ -120,17 +135,22 @@ def test_fashion_mnist_is_told_from_mnist_by_its_content(small, monkeypatch, tmp
     assert train.classes[:2] == ["T-shirt/top", "Trouser"]
     assert train.classes[-1] == "Ankle boot"
     assert len(list((tmp_path / "cache/data/fashion-mnist").iterdir())) == 4
-    other = tmp_path / "own/fashion-mnist"
-    other.mkdir(parents=True)
+    other = tmp_path / "own"
+    other.mkdir()
     (other / files[1].name).write_bytes(gzip.compress(idx(np.zeros(20, np.uint8))))
-    monkeypatch.setenv("DLCORE_DATA", str(tmp_path / "own"))
-    with pytest.raises(FileFormatError, match=r"train-labels-idx1-ubyte\.gz: damaged, or not the .* MD5"):
+    monkeypatch.setenv("DLCORE_DATA", str(other))
+    np.testing.assert_array_equal(data.fashion_mnist()[0].y, train.y)
+    (tmp_path / "cache/data/fashion-mnist" / files[1].name).unlink()
+    small.files.clear()
+    with pytest.raises(
+        DataUnavailableError, match=r"Passed over: .*train-labels-idx1-ubyte\.gz: damaged, or not .* MD5"
+    ):
         data.fashion_mnist()
 
 
 def test_the_real_fashion_mnist():
     folders = cache.data_folders("fashion-mnist")
-    if None in [cache._find(file, folders) for file in mnist_module._FASHION_FILES]:
+    if not all(cache.candidates(file, folders) for file in mnist_module._FASHION_FILES):
         pytest.skip("Fashion-MNIST is not on this machine: set DLCORE_DATA, or call fashion_mnist() once")
     train, test = data.fashion_mnist()
     assert np.bincount(train.y).tolist() == [6000] * 10

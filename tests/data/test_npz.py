@@ -224,7 +224,7 @@ def test_damaged_files_end_in_one_kind_of_error(tmp_path, save):
 
 
 def test_what_is_missing(tmp_path):
-    with pytest.raises(MissingFileError, match=r"npz: there is no file '.*nowhere.npz'"):
+    with pytest.raises(MissingFileError, match=r"there is no file '.*nowhere.npz'"):
         data.npz(tmp_path / "nowhere.npz")
     np.savez(tmp_path / "a.npz", images=X, labels=Y)
     with pytest.raises(FileFormatError, match="expected the arrays x and y, found 'images', 'labels'"):

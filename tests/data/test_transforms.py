@@ -253,3 +253,11 @@ def test_images_that_do_not_fit(use, message):
     with pytest.raises(ShapeError, match=message) as caught:
         use()
     assert isinstance(caught.value, DLCoreError)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-3, 1e6 / 3, 0.0])
+def test_a_channel_of_one_value_is_divided_by_1_whatever_rounding_says(value):
+    x = np.full((3000, 1, 5, 7), value)
+    assert transforms.Normalize.of(data.ArrayDataset(x, np.zeros(3000, int))).std == (1.0,)
+    x[::2] *= 1 + 1e-6
+    assert value == 0 or transforms.Normalize.of(data.ArrayDataset(x, np.zeros(3000, int))).std[0] < value * 1e-6

@@ -59,7 +59,15 @@ def cases(draw: st.DrawFn) -> dict[str, Any]:
 
 #: Several blocks of tiles in each of two chunks, with numbers of tiles and channels that divide by nothing.
 TWO_CHUNKS = {
-    **{"N": 3, "C": 9, "K": 13, "size": (9, 11), "padding": 1, "bias": True, "activation": None, "m": 2, "threads": 1},
+    "N": 3,
+    "C": 9,
+    "K": 13,
+    "size": (9, 11),
+    "padding": 1,
+    "bias": True,
+    "activation": None,
+    "m": 2,
+    "threads": 1,
     "arrays": Arrays("float64", "plain", 0),
 }
 
