@@ -123,7 +123,7 @@ def test_no_thread_is_left_behind():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc to read how large a process is")
-def test_a_thousand_steps_leave_the_process_no_larger(capsys):
+def test_a_thousand_steps_leave_the_process_no_larger(closing_line):
     out = run(
         """
         import gc, os
@@ -158,8 +158,7 @@ def test_a_thousand_steps_leave_the_process_no_larger(capsys):
         """
     )
     grown, objects = out.split()
-    with capsys.disabled():
-        print(f"\n1,000 steps of DeepConvNet, cycle collector off: {float(grown):+.1f} MB, {objects} more objects")
+    closing_line(f"1,000 steps of DeepConvNet, cycle collector off: {float(grown):+.1f} MB, {objects} more objects")
     assert float(grown) < 2
     assert int(objects) < 100
 

@@ -94,7 +94,7 @@ def test_killed_inside_a_write(tmp_path, whole):
     assert_same(tmp_path, whole[0])
 
 
-def test_killed_at_random_moments(tmp_path, whole, capsys):
+def test_killed_at_random_moments(tmp_path, whole, closing_line):
     """30 kills, over as many runs as they take; each run goes on after each kill, and is compared at its end."""
     reference, seconds = whole
     moments = random.Random(0)
@@ -118,8 +118,7 @@ def test_killed_at_random_moments(tmp_path, whole, capsys):
     folder.mkdir(exist_ok=True)
     finish(folder)
     assert_same(folder, reference)
-    with capsys.disabled():
-        print(f"\nresume: {kills} kills in {runs + 1} runs, resumed from {len(resumed_from)} different checkpoints")
+    closing_line(f"resume: {kills} kills in {runs + 1} runs, resumed from {len(resumed_from)} different checkpoints")
     assert len(resumed_from) >= 3
 
 

@@ -21,6 +21,16 @@ CASES = [*OPERATION_CASES, *FUNCTIONAL_CASES]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def counted(closing_line: Callable[[str], None]) -> None:
+    """Say, at the end of the run, how much was looked at."""
+    operations = [one for one in vars(ops).values() if isinstance(one, type) and issubclass(one, dl.Function)]
+    closing_line(
+        f"derivatives: {len(operations)} operations, {len(OPERATION_CASES)} cases of them and {len(FUNCTIONAL_CASES)} "
+        "of functions, losses and layers"
+    )
+
+
 def derivatives(case: Case, inputs: list[dl.Tensor]) -> list[np.ndarray]:
     """The value, and the first and second derivatives by each input of a weighted sum of the values."""
     value = case.function(*inputs)
