@@ -1,6 +1,7 @@
 """`RawModule`: CUDA C sources compiled for the host, and launched under the checks of a careful device."""
 
 import ctypes
+import functools
 import os
 import zlib
 from typing import Any
@@ -21,6 +22,11 @@ _MOST_THREADS = (1024, 1024, 64)
 #: In which order blocks and threads run: DLCORE_EMULATION_ORDER is one of these, or "any" (the default), by which
 #: each launch has one of its own, always the same for the same launch in the same test run.
 ORDERS = {"forward": 0, "reverse": 1, "shuffled": 2}
+
+
+@functools.cache  # a new type is a cycle, which only the collector could free
+def _several(of: Any, count: int) -> Any:
+    return of * count
 
 
 class _Dim3(ctypes.Structure):
@@ -124,7 +130,7 @@ class RawKernel:
             self._value(name, parameter, argument)
             for name, parameter, argument in zip(self._kernel.parameters, self._parameters, args, strict=True)
         ]
-        pointers = (ctypes.c_void_p * (len(values) + 1))(*(ctypes.addressof(value) for value in values))
+        pointers = _several(ctypes.c_void_p, len(values) + 1)(*(ctypes.addressof(value) for value in values))
         counts.launches[self.name] += 1
         order, seed = _order(self.name, grid, block)
         launch = _Launch(
@@ -176,7 +182,7 @@ class RawKernel:
         number = {int: np.int64, float: np.float64, bool: np.bool_}.get(type(argument), lambda same: same)(argument)
         if not isinstance(number, np.generic) or (number.dtype.kind, number.itemsize) != (kind, size):
             raise self._error(f"{name} is {_type_name(kind, size)}, got {type(argument).__name__} ({argument!r})")
-        return (ctypes.c_char * size).from_buffer_copy(number.tobytes())
+        return _several(ctypes.c_char, size).from_buffer_copy(number.tobytes())
 
     def _explained(self, failure: _Failure, args: tuple[Any, ...]) -> str:
         what = f"{failure.message.decode()}, in block {failure.block}, thread {failure.thread}"
