@@ -25,6 +25,7 @@ from dlcore.train.history import Record
 from dlcore.train.snapshot import check_state, first_not_finite, read_snapshot, remove_snapshot, write_snapshot
 from dlcore.train.tally import Tally
 from kernels.errors import ArgumentError, CheckpointError, FileFormatError, MissingFileError, TrainingError
+from kernels.options import whole
 from kernels.types import Array
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Checkpoints(Callback):
     Raises:
         ArgumentError: an option is out of range; when training starts: there are checkpoints of an earlier run (without
             `resume`), another run writes into the folder, or a callback's or metric's state is no plain values.
-        CheckpointError: a checkpoint can't be written, or there are some and none can be read.
+        CheckpointError: a checkpoint can't be written, or or those that are there are damaged, or can't be read.
         TrainingError: weights or the optimizer's state have become NaN or infinite; no checkpoint is made of them.
     """
 
@@ -77,13 +78,9 @@ class Checkpoints(Callback):
         keep: int = 2,
         report: Callable[[str], None] = _warn,
     ) -> None:
-        for name, value in (("every", every), ("keep", keep)):
-            is_none = name == "every" and value is None
-            if not is_none and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ArgumentError(f"Checkpoints: {name} must be a whole number from 1, got {value!r}")
         self.folder = Path(folder)
-        self.every = every
-        self.keep = keep
+        self.every = None if every is None else whole("Checkpoints", "every", every, least=1)
+        self.keep = whole("Checkpoints", "keep", keep, least=1)
         self.report = report
         self._interrupted = False
         self._handler: Any = None

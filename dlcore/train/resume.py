@@ -41,11 +41,10 @@ def state_of(trainer: "Trainer") -> dict[str, Any]:
 
 
 def restore(trainer: "Trainer", checkpoint: Checkpoint) -> None:
-    """Let a Trainer that was just started go on from a checkpoint.
+    """Let a Trainer that was just started go on from a checkpoint; if that fails, network and optimizer are as before.
 
     Raises:
-        StateDictError: the checkpoint is of another network, optimizer, loader or set of callbacks. Network and
-            optimizer are then as they were.
+        StateDictError: the checkpoint is of another network, optimizer, loader or set of callbacks.
         ArgumentError: more epochs are done already than there shall be.
     """
     weights = {name: array.copy() for name, array in trainer.network.state_dict().items()}
@@ -54,11 +53,13 @@ def restore(trainer: "Trainer", checkpoint: Checkpoint) -> None:
         trainer.network.load_state_dict(checkpoint.weights)
         _load(trainer, checkpoint.state)
         _resume_callbacks(trainer, checkpoint.state["callbacks"])
-    except (ArgumentError, CheckpointError):
-        _undo(trainer, weights, optimizer)
-        raise
-    except (StateDictError, LookupError, TypeError, ValueError) as error:
-        _undo(trainer, weights, optimizer)
+    except BaseException as error:
+        trainer.network.load_state_dict(weights)
+        trainer.optimizer.load_state_dict(optimizer)
+        trainer.tally = None
+        is_misfit = isinstance(error, (StateDictError, LookupError, TypeError, ValueError))
+        if not is_misfit or isinstance(error, (ArgumentError, CheckpointError)):
+            raise
         raise StateDictError(f"{checkpoint.path} can't be resumed from: {error}") from error
 
 
@@ -108,12 +109,6 @@ def _resume_callbacks(trainer: "Trainer", callbacks: list[tuple[str, dict[str, A
             callback.on_resume(trainer, states.pop(0))
     if left := [name for name, states in saved.items() if any(states)]:
         raise StateDictError(f"it holds the state of {', '.join(left)}; give Trainer that callback")
-
-
-def _undo(trainer: "Trainer", weights: dict[str, Any], optimizer: dict[str, Any]) -> None:
-    trainer.network.load_state_dict(weights)
-    trainer.optimizer.load_state_dict(optimizer)
-    trainer.tally = None
 
 
 def _position(loader: Any) -> dict[str, int] | None:

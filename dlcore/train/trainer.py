@@ -3,7 +3,7 @@
     trainer = dl.Trainer(network, optim.Adam(network.parameters()), loss=F.cross_entropy, metrics=["accuracy"])
     history = trainer.fit(DataLoader(train, batch_size=100, shuffle=True), epochs=5, validation=test)
 
-A step only hands work to the device: loss and metrics add up there (`metrics.Tally`) and are read about ten times a
+A step only hands work to the device: loss and metrics add up there (`tally.Tally`) and are read about ten times a
 second, for the progress bar and to notice a loss that is no longer finite.
 """
 
@@ -31,7 +31,7 @@ from dlcore.train.progress import Progress
 from dlcore.train.resume import restore, state_of
 from dlcore.train.tally import Metric, Tally
 from kernels.errors import ArgumentError, DataError, TrainingError
-from kernels.options import short
+from kernels.options import short, whole
 from kernels.types import Array
 
 #: Seconds between two readings of loss and metrics within an epoch.
@@ -91,11 +91,9 @@ class Trainer:
         for callback in callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"Trainer: callbacks must be Callback objects, got {short(callback)}")
-        if isinstance(accumulate, bool) or not isinstance(accumulate, int) or accumulate < 1:
-            raise ArgumentError(f"Trainer: accumulate must be a whole number of batches from 1, got {accumulate!r}")
         self.network = network
         self.optimizer = optimizer
-        self.accumulate = accumulate
+        self.accumulate = whole("Trainer", "accumulate", accumulate, least=1)
         self.loss = loss
         self.metrics = resolve(metrics)
         for metric in self.metrics:
@@ -142,7 +140,8 @@ class Trainer:
         Raises:
             TrainingError: the loss became NaN or infinite; names the step, the learning rate, and the layer whose
                 output was the first that is not finite, or what else was the reason. The network, the optimizer and the
-                random numbers are as they were before that step. (A validation loss stops nothing.)
+                random numbers are as they were before that step. (A validation loss stops nothing.) Or weights became
+                so, where a checkpoint was due.
             DataError: an epoch has no batches, a batch is empty, or a label lies outside the classes.
             ArgumentError: `epochs` is less than 1, `loader` is a Dataset, which does not say how to form batches, or
                 there is no `Checkpoints` callback to resume from.
@@ -150,8 +149,7 @@ class Trainer:
             StateDictError: the checkpoint is of another network, optimizer, loader or set of callbacks; network and
                 optimizer are as they were.
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise ArgumentError(f"fit: expected epochs of at least 1, got {short(epochs)}")
+        epochs = whole("fit", "epochs", epochs, least=1)
         if isinstance(loader, Dataset):
             raise ArgumentError("fit: expected batches, got a Dataset; wrap it: DataLoader(dataset, 100, shuffle=True)")
         names = ["loss", *(metric.name for metric in self.metrics)]
@@ -251,6 +249,7 @@ class Trainer:
     def _update(self, group: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         """One step of the optimiser, from one batch or several; returns outputs and loss of each."""
         results: list[tuple[Tensor, Tensor]] = []
+        examples = sum(len(labels) for _, labels in group)
         self.optimizer.zero_grad()
         # A loss that overflows is reported with its step and layer; NumPy's warnings would only come before that.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -259,7 +258,7 @@ class Trainer:
                 loss = measured(self.loss, outputs, labels)
                 if loss.backend.is_host and not np.isfinite(loss.data):
                     self._stop(self.batch + len(results))
-                share = len(labels) / sum(len(labels) for _, labels in group)
+                share = len(labels) / examples
                 (loss if share == 1 else loss * share).backward()
                 results.append((outputs.detach(), loss.detach()))
             self.optimizer.step()

@@ -232,7 +232,7 @@ def test_predict_is_the_network_in_evaluation_mode(backend, make_trainer, blobs)
 
 def test_bad_arguments(backend, make_trainer, loader, blobs):
     trainer = make_trainer()
-    with pytest.raises(ArgumentError, match="epochs of at least 1, got 0"):
+    with pytest.raises(ArgumentError, match="epochs must be an int of at least 1, got 0"):
         trainer.fit(loader, epochs=0)
     with pytest.raises(ArgumentError, match="got a Dataset; wrap it: DataLoader"):
         trainer.fit(blobs, epochs=1)
@@ -333,5 +333,5 @@ def test_an_epoch_ends_with_an_update(loader, make_trainer):
 
 @pytest.mark.parametrize("accumulate", [0, -1, 1.5, True, "2", None])
 def test_accumulate_is_a_number_of_batches(make_trainer, accumulate):
-    with pytest.raises(ArgumentError, match="accumulate must be a whole number of batches from 1"):
+    with pytest.raises(ArgumentError, match="accumulate must be an int of at least 1"):
         make_trainer(accumulate=accumulate)
