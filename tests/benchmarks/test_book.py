@@ -25,6 +25,7 @@ def small():
     )
 
 
+@pytest.mark.slow
 def test_both_take_the_same_steps(small):
     x, t = networks.images(4), networks.labels(4)
     ours, theirs = book.book_step(small, x, t, 0.0), book.textbook_step(small, x, t, 0.0)
