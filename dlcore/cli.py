@@ -121,7 +121,7 @@ def train(
         int, typer.Option(min=1, metavar="N", help="Batches per update, whose gradients add up.")
     ] = 1,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="The same seed gives the same weights, to the last bit.")
+        int, typer.Option(min=0, metavar="N", help="The same seed gives the same weights, to the last bit, on the same machine.")
     ] = 0,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
