@@ -121,7 +121,8 @@ def train(
         int, typer.Option(min=1, metavar="N", help="Batches per update, whose gradients add up.")
     ] = 1,
     seed: Annotated[
-        int, typer.Option(min=0, metavar="N", help="The same seed gives the same weights, to the last bit, on the same machine.")
+        int,
+        typer.Option(min=0, metavar="N", help="The same seed on the same machine gives the same weights, bit for bit."),
     ] = 0,
     backend: BackendOption = None,
     threads: ThreadsOption = None,
