@@ -141,7 +141,7 @@ def copy_block(
 def _copy_block(
     size: int, rows: int, columns: int,
     target: int, target_row: int, source: int, source_row: int, source_column: int,
-) -> None:  # fmt: skip
+) -> None:  # compiled # fmt: skip
     """What is called by that name: as part of each kernel that packs something it would be compiled seven times."""
     if size == 4:
         _copy_elements(np.uint32(0), _LANES_32, rows, columns, target, target_row, source, source_row, source_column)

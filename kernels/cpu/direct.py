@@ -272,7 +272,7 @@ def _padded(x: Array, window: Window) -> Array:
     return padded
 
 
-def _pack_task(plan: Any, number: int, scratch: int) -> None:
+def _pack_task(plan: Any, number: int, scratch: int) -> None:  # compiled
     """One panel of the weight: [R][S][C][columns]."""
     size, w, w_group, w_k, w_c, w_r, w_s, K, C, R, S, packed, panels, width = carray(plan, (14,))
     group, panel = number // panels, number % panels
@@ -285,7 +285,7 @@ def _pack_task(plan: Any, number: int, scratch: int) -> None:
             target += C * width * size
 
 
-def _correlate_task(plan: Any, number: int, scratch: int) -> None:
+def _correlate_task(plan: Any, number: int, scratch: int) -> None:  # compiled
     """One band of output rows of one image, all channels."""
     (
         panel_code, size, x, H, W, C, groups, K, group_c, R, S, packed, panels, width,
@@ -331,7 +331,7 @@ def _correlate_task(plan: Any, number: int, scratch: int) -> None:
                     )  # fmt: skip
 
 
-def _weight_task(plan: Any, number: int, scratch: int) -> None:
+def _weight_task(plan: Any, number: int, scratch: int) -> None:  # compiled
     """The sum over one chunk of bands, for all panels or for one."""
     (
         panel_code, size, x, H, W, C, groups, K, group_c, R, S, dy, P, Q, SH, SW, DH, DW, top, left, band, bands,

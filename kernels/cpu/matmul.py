@@ -151,7 +151,7 @@ def _spread(M: int, panels: int, workers: int) -> tuple[int, int]:
     return 1, workers
 
 
-def _multiply_task(plan: Any, task: int, scratch: int) -> None:
+def _multiply_task(plan: Any, task: int, scratch: int) -> None:  # compiled
     """The compiled part: one chunk of K, for one range of C's rows and one of its panels."""
     (
         address, size, M, N, K, width, panels, a, a_row, a_k, pack_a, b, b_k, b_column, pack_b,

@@ -319,7 +319,7 @@ def _tile(typing_context: Any, kind: Any, operands: Any, first: Any) -> Any:
     return types.int64(kind, operands, first), generate
 
 
-def _panel(kind: Any, operands: Any) -> None:
+def _panel(kind: Any, operands: Any) -> None:  # compiled
     """A panel, tile under tile. `kind` is never read: its type, a pointer, names the element type."""
     first, rows = 0, 1
     while rows > 0:

@@ -119,7 +119,9 @@ def _compiled(formula: Callable[..., tuple[Any, ...]]) -> RowKernel:
     return RowKernel(block)
 
 
-def _block(table: Array, numbers: Array, places: tuple[int, ...], number_places: tuple[int, ...], block: int) -> None:
+def _block(
+    table: Array, numbers: Array, places: tuple[int, ...], number_places: tuple[int, ...], block: int
+) -> None:  # compiled
     """One block of one parameter; see `_Table`."""
     parameter = 0
     while parameter + 1 < len(table) and table[parameter + 1, 0] <= block:

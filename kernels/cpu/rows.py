@@ -81,12 +81,12 @@ def row_kernel(function: Callable[..., None]) -> RowKernel:
     return RowKernel(function)
 
 
-def _task(plan: Any, row: int, scratch: int) -> None:
+def _task(plan: Any, row: int, scratch: int) -> None:  # compiled
     """What is compiled; its global names are those that `_compile` gives each copy."""
     run_row(*arguments(plan), row)  # type: ignore[name-defined]  # noqa: F821
 
 
-def _task_with_scratch(plan: Any, row: int, scratch: int) -> None:
+def _task_with_scratch(plan: Any, row: int, scratch: int) -> None:  # compiled
     run_row(*arguments(plan), scratch, row)  # type: ignore[name-defined]  # noqa: F821
 
 
