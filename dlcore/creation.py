@@ -42,12 +42,12 @@ def from_dlpack(array: Any) -> Tensor:
 
 def zeros(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
     """A Tensor of zeros."""
-    return full(shape, 0, dtype, requires_grad=requires_grad)
+    return _filled("zeros", shape, 0, dtype, requires_grad)
 
 
 def ones(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float32, *, requires_grad: bool = False) -> Tensor:
     """A Tensor of ones."""
-    return full(shape, 1, dtype, requires_grad=requires_grad)
+    return _filled("ones", shape, 1, dtype, requires_grad)
 
 
 def full(
@@ -58,15 +58,19 @@ def full(
     Raises:
         ArgumentError: the shape is none, or the value no number (of the dtype).
     """
-    size, kind = options.lengths("full", shape), options.element_type("full", dtype)
+    return _filled("full", shape, value, dtype, requires_grad)
+
+
+def _filled(operation: str, shape: Any, value: Any, dtype: npt.DTypeLike, requires_grad: bool) -> Tensor:
+    size, kind = options.lengths(operation, shape), options.element_type(operation, dtype)
     value = options.plain(value)
     if not isinstance(value, (bool, int, float, np.floating)):
-        raise ArgumentError(f"full: value must be a number, got {options.short(value)}")
+        raise ArgumentError(f"{operation}: value must be a number, got {options.short(value)}")
     try:
         value = int(value) if kind.kind in "iu" else value
         np.full((), value, kind)
     except (OverflowError, ValueError):
-        raise ArgumentError(f"full: {options.short(value)} is no value of type {kind}") from None
+        raise ArgumentError(f"{operation}: {options.short(value)} is no value of type {kind}") from None
     here = backend.current()
     with here.active_device():
         return Tensor(here.xp.full(size, value, dtype=kind), requires_grad)

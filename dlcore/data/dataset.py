@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from dlcore.backend import to_numpy
 from dlcore.random import Generator
-from kernels.errors import ArgumentError, DataError
+from kernels.errors import ArgumentError, DataError, IndexingError
 
 #: What a dataset is indexed by: one number, a slice, or an array (or list) of numbers.
 Index: TypeAlias = int | slice | Sequence[int] | npt.NDArray[Any]
@@ -116,7 +116,9 @@ class ArrayDataset(Dataset):
     def __getitem__(self, index: Index) -> Pair:
         try:
             inputs = self._inputs[index]
-        except (TypeError, ValueError) as error:  # an IndexError is Python's own, and ends its loops
+        except IndexError as error:  # it stays one, which ends Python's loops
+            raise IndexingError(f"ArrayDataset: {error}, got {index!r:.60}") from None
+        except (TypeError, ValueError) as error:
             raise DataError(f"ArrayDataset: {index!r:.60} is no index: {error}") from None
         if inputs.dtype == np.uint8:
             inputs = inputs / np.float32(255)

@@ -132,6 +132,7 @@ def test_output_shapes(
             lambda: nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, 2, dilation=3),
             "ConvTranspose2d(4, 6, kernel_size=(3, 3), stride=2, padding=1, output_padding=1, groups=2, dilation=3)",
         ),
+        (lambda: nn.LayerNorm((2, 3)), "LayerNorm((2, 3), eps=1e-05, elementwise_affine=True)"),
         (lambda: nn.GroupNorm(2, 4), "GroupNorm(2, 4, eps=1e-05, affine=True)"),
         (lambda: nn.InstanceNorm2d(4), "InstanceNorm2d(4, eps=1e-05, affine=False)"),
         (lambda: nn.AdaptiveAvgPool2d((2, 3)), "AdaptiveAvgPool2d((2, 3))"),

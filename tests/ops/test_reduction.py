@@ -61,6 +61,15 @@ def test_the_maximum_belongs_to_the_first_of_equals(backend: dl.backend.Backend,
     assert x.argmax().item() == 1
 
 
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+@pytest.mark.parametrize("name", ["argmax", "argmin"])
+def test_where_the_extremes_are(backend: dl.backend.Backend, name: str, axis: int | None) -> None:
+    values = np.array([[2.0, 3.0, 1.0], [1.0, 3.0, 4.0]], np.float32)
+    found = getattr(dl.tensor(values, requires_grad=True), name)(axis)
+    assert (found.dtype.kind, found.requires_grad) == ("i", False)
+    np.testing.assert_array_equal(found.numpy(), getattr(values, name)(axis))
+
+
 def test_the_maximum_of_something_with_nan_is_nan(backend: dl.backend.Backend) -> None:
     assert np.isnan(dl.tensor([1.0, float("nan"), 3.0]).max().item())
 
