@@ -132,4 +132,15 @@ def __getattr__(name: str) -> Any:
         from dlcore.train import Trainer
 
         return Trainer
-    raise AttributeError(f"module 'dlcore' has no attribute {name!r}")
+    raise AttributeError(f"module 'dlcore' has no attribute {name!r}{_where_it_is(name)}")
+
+
+def _where_it_is(name: str) -> str:
+    """A hint for hands that know other libraries, where this is a function of the package's."""
+    if not name.startswith("_"):
+        if callable(getattr(Tensor, name, None)):
+            return f"; it is a method of tensors: x.{name}(…)"
+        for module in (functional, nn, optim, data, models):
+            if name in module.__all__:
+                return f"; it is in {module.__name__}"
+    return ""

@@ -44,6 +44,24 @@ def test_public_names_exist() -> None:
         dl.Variable  # noqa: B018
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("exp", r"it is a method of tensors: x\.exp\(…\)$"),
+        ("relu", "it is a method of tensors"),
+        ("conv2d", "it is in dlcore.functional$"),
+        ("Linear", "it is in dlcore.nn$"),
+        ("Adam", "it is in dlcore.optim$"),
+        ("DataLoader", "it is in dlcore.data$"),
+        ("ResNet18", "it is in dlcore.models$"),
+        ("_exp", "'_exp'$"),
+    ],
+)
+def test_names_that_stand_elsewhere(name: str, place: str) -> None:
+    with pytest.raises(AttributeError, match=place):
+        getattr(dl, name)
+
+
 @pytest.mark.parametrize("content", ["", "OWNER = 'somebody'"], ids=["without owner", "with another owner"])
 def test_another_package_called_kernels(tmp_path: Path, content: str) -> None:
     (tmp_path / "kernels").mkdir()
