@@ -43,8 +43,9 @@ def test_every_count_of_rows_and_columns(dtype):
                 dtype, a, b, c, rows=rows, columns=columns, counts=(1, 1, steps),
                 a_strides=(0, 0, 1, steps), b_strides=(0, 0, columns), c_row=columns + 1,
             )  # fmt: skip
+            expected = a[:rows].astype(np.float64) @ b.astype(np.float64)
             np.testing.assert_allclose(
-                c[:rows, :columns], a[:rows] @ b, rtol=TOLERANCE[dtype.itemsize], atol=TOLERANCE[dtype.itemsize]
+                c[:rows, :columns], expected, rtol=TOLERANCE[dtype.itemsize], atol=TOLERANCE[dtype.itemsize]
             )
             assert (c[rows:] == 7).all(), (rows, columns)
             assert (c[:, columns:] == 7).all(), (rows, columns)
